@@ -1,0 +1,18 @@
+#!/bin/sh
+# What the lab runs inside its namespaces: the real servers, the real firewall, the real
+# ban. Does nothing where they are already there; nothing is started or enabled.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+apt_sh=$here/apt.sh
+# shellcheck source=deploy/dev/apt.sh
+. "$apt_sh"
+
+missing=$(missing_packages \
+  nginx=nginx unbound=unbound nft=nftables fail2ban-server=fail2ban \
+  ip=iproute2 ping=iputils-ping curl=curl \
+  unshare=util-linux nsenter=util-linux setpriv=util-linux mount=mount \
+  sysctl=procps)
+if [ -n "$missing" ]; then
+  # shellcheck disable=SC2086 # a list of package names
+  install_packages "The lab" $missing
+fi
