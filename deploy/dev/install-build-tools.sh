@@ -8,7 +8,7 @@ apt_sh=$here/apt.sh
 # shellcheck source=deploy/dev/apt.sh
 . "$apt_sh"
 
-missing=$(missing_packages cc=gcc curl=curl git=git)
+missing=$(missing_packages cc=gcc make=make curl=curl git=git)
 # gcc alone brings no C headers when recommended packages are left out.
 [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
 # The certificates that https needs; a machine may keep them in either form.

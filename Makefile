@@ -1,0 +1,80 @@
+# Everything a person or CI does with the project. A bare Debian or Ubuntu needs no more than
+# git, curl and make: what is missing is installed first, and nothing where nothing is missing.
+
+CARGO_BIN := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# A freshly installed cargo, the project's own linters, and administrators' commands such as
+# nft, which are not in every user's PATH.
+export PATH := $(CARGO_BIN):$(CURDIR)/.tools/bin:$(CURDIR)/.tools/python/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+# The locked versions and no others. While adding a dependency: make build LOCKED=
+LOCKED ?= --locked
+LAB := target/debug/onlyhere-lab
+
+REPEAT ?= 1
+JOBS ?= 2
+LOAD ?=
+FILTER ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test test-unit test-lab bench lint fmt-check clippy docs deny proto-lint \
+	shell-lint unused-deps build-tools lab-services lint-tools clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+build: build-tools ## Build all programs into target/debug
+	cargo build --workspace --bins $(LOCKED)
+
+demo: build lab-services ## A small internet on this machine, a real ban, and the verdict
+	$(LAB) demo
+
+# Built in one go with the tests, so that no dependency is compiled a second time with other features.
+test: build-tools lab-services ## All tests: unit, property, integration, and the lab once
+	cargo build --workspace --bins --tests $(LOCKED)
+	cargo test --workspace $(LOCKED)
+	deploy/dev/run-lab.sh --repeat 1 --jobs $(JOBS)
+
+test-unit: build-tools lab-services ## All tests but the lab's scenarios
+	cargo test --workspace $(LOCKED)
+
+test-lab: build lab-services ## The lab's scenarios: REPEAT=1 JOBS=2 FILTER=name LOAD=1
+	deploy/dev/run-lab.sh --repeat $(REPEAT) --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(if $(LOAD),--load)
+
+bench: build-tools ## Measure the diagnosis and the probes
+	cargo bench $(LOCKED) -p onlyhere-diagnosis -p onlyhere-probe-node --bench '*'
+
+lint: fmt-check clippy docs deny proto-lint shell-lint unused-deps ## All checks that need no run
+	deploy/dev/check-advisories.sh || [ $$? -eq 77 ]
+
+fmt-check: build-tools
+	cargo fmt --all --check
+
+clippy: build-tools
+	cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
+
+docs: build-tools
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(LOCKED)
+
+deny: lint-tools
+	cargo deny $(LOCKED) check bans licenses sources
+
+proto-lint: lint-tools
+	cd proto && buf lint
+
+shell-lint: lint-tools
+	shellcheck --external-sources $$(git ls-files '*.sh') .ci/run
+
+unused-deps: lint-tools
+	cargo machete
+
+build-tools:
+	@deploy/dev/install-build-tools.sh
+
+lab-services:
+	@deploy/dev/install-lab-services.sh
+
+lint-tools:
+	@deploy/dev/install-lint-tools.sh
+
+clean: ## Remove everything that was built or fetched here
+	rm -rf target .tools
