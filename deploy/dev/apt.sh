@@ -67,6 +67,14 @@ install_as_root() {
   done
 }
 
+# apt_get ARGUMENT...: quiet, and everything it said where it fails.
 apt_get() {
-  DEBIAN_FRONTEND=noninteractive apt-get -qq -o=Dpkg::Use-Pty=0 "$@" </dev/null >&2
+  log=$(mktemp)
+  if DEBIAN_FRONTEND=noninteractive apt-get -qq -o=Dpkg::Use-Pty=0 "$@" </dev/null >"$log" 2>&1; then
+    rm -f "$log"
+  else
+    cat "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
 }
