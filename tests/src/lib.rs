@@ -1,0 +1,17 @@
+//! A small real internet on one Linux machine, and the scenarios that Onlyhere must judge rightly in it.
+//!
+//! - [`lab`] builds hosts (network namespaces) and the wires between them (delay, loss, cut) from a topology file.
+//! - [`service`] starts the real peers in those hosts: nginx, unbound, fail2ban, nftables, and Onlyhere's own programs.
+//! - [`scenario`] reads scenario files, breaks what they say, runs `onlyhere check` as the caller and judges the report.
+//! - [`demo`] is the same lab as a narrated show.
+//!
+//! Nothing here simulates a network stack: every packet is made, filtered and answered by the kernel and by the
+//! programs people run in production. Only distance is made up, because it has to be.
+
+pub mod demo;
+mod error;
+pub mod lab;
+pub mod scenario;
+pub mod service;
+
+pub use error::LabError;

@@ -1,0 +1,3 @@
+//! Real programs, started in the hosts of the lab.
+
+pub mod nftables;
