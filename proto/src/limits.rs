@@ -1,0 +1,67 @@
+//! Bounds on everything that comes from outside; one place, so that both ends agree.
+
+use std::time::Duration;
+
+/// Longest target a person may type, bytes.
+pub const TARGET_INPUT: usize = 2_048;
+/// Longest host name (RFC 1035, 2.3.4), bytes of its ASCII form.
+pub const HOST_NAME: usize = 253;
+/// Addresses tried in one request.
+pub const ADDRESSES: usize = 16;
+/// Resolvers asked besides the system's.
+pub const RESOLVERS: usize = 8;
+/// Connections one request may open.
+pub const CONNECTIONS: u16 = 64;
+/// Longest deadline a request may carry.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+/// Longest single attempt.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Observations one request may be answered with.
+pub const OBSERVATIONS_PER_REQUEST: usize = 256;
+/// Observations in one message.
+pub const BATCH: usize = 256;
+/// Bytes of one gRPC message.
+pub const MESSAGE: usize = 4 * 1024 * 1024;
+/// Any free text of an observation, bytes.
+pub const TEXT: usize = 512;
+/// DNS answers kept of one response.
+pub const DNS_ANSWERS: usize = 64;
+/// Links of a CNAME chain.
+pub const CNAME_CHAIN: usize = 16;
+/// Certificates of one chain.
+pub const CERTIFICATES: usize = 10;
+/// Names kept of one certificate.
+pub const CERTIFICATE_NAMES: usize = 100;
+/// HTTP headers kept of one answer.
+pub const HTTP_HEADERS: usize = 16;
+/// Bytes of an HTTP body that are read.
+pub const HTTP_BODY: usize = 64 * 1024;
+/// Vantages of one check.
+pub const VANTAGES: usize = 64;
+/// Selectors of one check.
+pub const SELECTORS: usize = 16;
+
+/// Cuts a text to at most `max` bytes at a character boundary and replaces control characters, so that text from
+/// strangers can neither grow nor steer a terminal.
+pub fn plain_text(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max));
+    for c in text.chars() {
+        let c = if c.is_control() { '\u{fffd}' } else { c };
+        if out.len() + c.len_utf8() > max {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_text;
+
+    #[test]
+    fn text_is_cut_at_a_character_and_cannot_steer_a_terminal() {
+        assert_eq!(plain_text("aé", 2), "a");
+        assert_eq!(plain_text("a\x1b[31mb", 64), "a\u{fffd}[31mb");
+    }
+}
