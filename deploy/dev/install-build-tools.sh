@@ -37,7 +37,7 @@ if ! command -v rustup >/dev/null 2>&1; then
   trap 'rm -f "$rustup_init"' EXIT
   curl --proto '=https' --tlsv1.2 --silent --show-error --fail --location \
     --output "$rustup_init" https://sh.rustup.rs
-  sh "$rustup_init" -y --quiet --no-modify-path --profile minimal --default-toolchain none
+  RUSTUP_INIT_SKIP_PATH_CHECK=yes sh "$rustup_init" -y --quiet --no-modify-path --profile minimal --default-toolchain none
 fi
 (cd "$root" && rustup toolchain install "$channel" --profile minimal --component clippy,rustfmt)
 cargo_is_enough || {
