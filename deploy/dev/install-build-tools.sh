@@ -39,7 +39,9 @@ if ! command -v rustup >/dev/null 2>&1; then
     --output "$rustup_init" https://sh.rustup.rs
   RUSTUP_INIT_SKIP_PATH_CHECK=yes sh "$rustup_init" -y --quiet --no-modify-path --profile minimal --default-toolchain none
 fi
-(cd "$root" && rustup toolchain install "$channel" --profile minimal --component clippy,rustfmt)
+# A toolchain that serves is never installed over: other projects may be using it right now.
+cargo_is_enough ||
+  (cd "$root" && rustup toolchain install "$channel" --profile minimal --component clippy,rustfmt)
 cargo_is_enough || {
   echo "Rust $channel is needed; cargo here is ${have:-missing}." >&2
   exit 1
