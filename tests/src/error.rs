@@ -77,6 +77,13 @@ impl LabError {
         move |source| Self::Io { what, source }
     }
 
+    pub(crate) fn panicked(what: impl Into<String>) -> Self {
+        Self::Io {
+            what: what.into(),
+            source: std::io::Error::other("its thread panicked"),
+        }
+    }
+
     pub(crate) fn errno(what: impl Into<String>) -> impl FnOnce(nix::Error) -> Self {
         let what = what.into();
         move |errno| Self::Io {

@@ -2,6 +2,7 @@
 //!
 //! - [`lab`] builds hosts (network namespaces) and the wires between them (delay, loss, cut) from a topology file.
 //! - [`service`] starts the real peers in those hosts: nginx, unbound, fail2ban, nftables, and Onlyhere's own programs.
+//! - [`stage`] is all of that running, with the ways to break it.
 //! - [`scenario`] reads scenario files, breaks what they say, runs `onlyhere check` as the caller and judges the report.
 //! - [`demo`] is the same lab as a narrated show.
 //!
@@ -13,5 +14,6 @@ mod error;
 pub mod lab;
 pub mod scenario;
 pub mod service;
+pub mod stage;
 
 pub use error::LabError;

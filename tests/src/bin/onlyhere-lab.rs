@@ -1,1 +1,128 @@
-fn main() {}
+//! `onlyhere-lab`: runs the scenarios, plays the demo, or opens a shell in the little internet.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use onlyhere_lab::lab::permission;
+use onlyhere_lab::scenario::{Options, Scenario, run_all};
+use onlyhere_lab::{LabError, demo};
+
+/// A small real internet on this machine, in which Onlyhere is tried.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run scenarios and print a table; exits with 1 when one comes out wrong, with 77 when none can be run here
+    Run(Run),
+    /// Show one real ban from the first failed login to the verdict and back
+    Demo,
+    /// Build an internet and open a shell on one of its hosts
+    Shell {
+        /// The plan: a file in topologies/ without its ending
+        #[arg(default_value = "eight-networks")]
+        topology: String,
+        /// The host to stand on
+        #[arg(long, default_value = "caller")]
+        host: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// Run the whole set this often, shuffled from the second time on
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// Run this many scenarios at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Run only scenarios whose name contains this
+    #[arg(long)]
+    filter: Option<String>,
+    /// Decides the shuffling and which packets are lost
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Keep the files of every internet
+    #[arg(long)]
+    keep: bool,
+    /// Keep all cores busy meanwhile
+    #[arg(long)]
+    load: bool,
+    /// Read the scenarios from here
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"))]
+    scenarios: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => match error.downcast_ref::<LabError>() {
+            Some(LabError::NoNamespaces { .. }) => {
+                println!("{error}");
+                ExitCode::from(permission::SKIPPED)
+            }
+            _ => {
+                eprintln!("onlyhere-lab: {error:#}");
+                ExitCode::from(2)
+            }
+        },
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(run) => run_scenarios(&run),
+        Command::Demo => {
+            permission::obtain()?;
+            Ok(if demo::play()? {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Command::Shell { topology, host } => {
+            permission::obtain()?;
+            demo::shell(&topologies().join(format!("{topology}.toml")), &host)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn run_scenarios(run: &Run) -> anyhow::Result<ExitCode> {
+    let mut scenarios = Scenario::read_all(&run.scenarios)?;
+    if let Some(filter) = &run.filter {
+        scenarios.retain(|scenario| scenario.name.contains(filter));
+        if scenarios.is_empty() {
+            bail!("no scenario's name contains {filter:?}");
+        }
+    }
+    if let Err(reason) = permission::obtain() {
+        println!("0 runs, 0 right, 0 wrong, {} skipped", scenarios.len());
+        return Err(reason.into());
+    }
+    let options = Options {
+        topologies: topologies(),
+        schema: Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/report.schema.json"),
+        repeat: run.repeat,
+        jobs: run.jobs.into(),
+        seed: run.seed,
+        keep: run.keep,
+        load: run.load,
+    };
+    let wrong = run_all(&scenarios, &options).context("the lab itself failed")?;
+    Ok(if wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn topologies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("topologies")
+}

@@ -7,6 +7,7 @@
 //! A host has its own `/proc`, `/run`, `/var/log`, `/etc/resolv.conf` and `/etc/hosts`; the rest of the file
 //! system is the machine's, so a path in the lab's directory means the same inside and outside.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -132,7 +133,14 @@ impl Host {
     }
 
     /// A command that will run inside the host with a clean environment. Killing the child kills the program.
-    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.foreground(program);
+        command.process_group(0);
+        command
+    }
+
+    /// The same for a program that needs the terminal: it stays in the terminal's foreground process group.
+    pub fn foreground(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
             .args([
@@ -148,8 +156,7 @@ impl Host {
             .env_clear()
             .env("PATH", PATH)
             .env("HOME", &self.dir)
-            .env("LANG", "C.UTF-8")
-            .process_group(0);
+            .env("LANG", "C.UTF-8");
         if let Some(file) = &self.trust {
             command.env("SSL_CERT_FILE", file);
         }
@@ -157,11 +164,7 @@ impl Host {
     }
 
     /// Runs a program to its end, whatever its exit code.
-    pub fn output(
-        &self,
-        program: impl AsRef<std::ffi::OsStr>,
-        args: &[&str],
-    ) -> Result<Output, LabError> {
+    pub fn output(&self, program: impl AsRef<OsStr>, args: &[&str]) -> Result<Output, LabError> {
         let program = program.as_ref();
         self.command(program)
             .args(args)

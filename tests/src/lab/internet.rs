@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
+use super::directory::Directory;
 use super::wire::{Carrier, Ends, Wire};
 use super::{Host, HostPlan, Role, Topology};
 use crate::LabError;
@@ -51,16 +52,13 @@ pub struct Internet {
     wires: BTreeMap<String, Arc<Wire>>,
     hosts: BTreeMap<String, Host>,
     topology: Topology,
-    dir: tempfile::TempDir,
+    dir: Directory,
 }
 
 impl Internet {
     /// Builds the internet of a plan. `seed` decides which packets a lossy wire loses.
     pub fn start(topology: Topology, seed: u64) -> Result<Self, LabError> {
-        let dir = tempfile::Builder::new()
-            .prefix("onlyhere-lab-")
-            .tempdir()
-            .map_err(LabError::io("make a temporary directory"))?;
+        let dir = Directory::make()?;
         let hosts = start_hosts(&topology, dir.path())?;
         let mut ends = Vec::new();
         let mut wires = BTreeMap::new();
@@ -107,8 +105,7 @@ impl Internet {
 
     /// Keeps the directory after the internet is gone and tells where it is.
     pub fn keep_files(&mut self) -> PathBuf {
-        self.dir.disable_cleanup(true);
-        self.dir.path().into()
+        self.dir.keep()
     }
 
     /// A host by name.
@@ -168,10 +165,7 @@ fn start_hosts(topology: &Topology, dir: &Path) -> Result<BTreeMap<String, Host>
             .into_iter()
             .map(|(name, thread)| match thread.join() {
                 Ok(host) => Ok((name.clone(), host?)),
-                Err(_) => Err(LabError::Io {
-                    what: format!("start {name}"),
-                    source: std::io::Error::other("thread panicked"),
-                }),
+                Err(_) => Err(LabError::panicked(format!("start {name}"))),
             })
             .collect()
     })

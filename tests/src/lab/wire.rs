@@ -244,12 +244,10 @@ fn open_in(host: &Host, interface: &str) -> Result<SyncDevice, LabError> {
         Ok(device)
     };
     std::thread::scope(|scope| {
-        scope.spawn(enter).join().unwrap_or_else(|_| {
-            Err(LabError::Io {
-                what: what.clone(),
-                source: std::io::Error::other("the opening thread panicked"),
-            })
-        })
+        scope
+            .spawn(enter)
+            .join()
+            .unwrap_or_else(|_| Err(LabError::panicked(what.clone())))
     })
 }
 

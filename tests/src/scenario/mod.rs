@@ -1,1 +1,10 @@
-//! x
+//! Scenarios: what is broken, and what Onlyhere must say about it.
+
+mod file;
+mod judge;
+mod run;
+mod table;
+
+pub use file::{Action, Expect, ExpectAdvisory, Family, Fault, Scenario, When};
+pub use judge::{Judge, Judged};
+pub use run::{Options, run_all};

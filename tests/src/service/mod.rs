@@ -1,3 +1,42 @@
-//! Real programs, started in the hosts of the lab.
+//! Real programs, started in the hosts of the lab with configurations made for it.
 
+mod certificates;
+mod fail2ban;
+mod fleet;
 pub mod nftables;
+mod nginx;
+mod unbound;
+
+pub use certificates::{Authority, CertificateKind};
+pub use fail2ban::{Blocktype, Fail2ban};
+pub use fleet::{API_URL, Fleet, Programs};
+pub use nginx::{Site, SiteSettings};
+pub use unbound::{Records, Resolver};
+
+use crate::LabError;
+use crate::lab::Host;
+use crate::lab::wait_until;
+
+/// Waits until something in the host accepts TCP connections on `port`.
+pub(crate) fn wait_for_port(host: &Host, port: u16, seconds: u64) -> Result<(), LabError> {
+    wait_until(
+        &format!("a listener on port {port} of {}", host.name()),
+        seconds,
+        || Ok(listens(host, port)),
+    )
+}
+
+/// Reads the kernel's socket table of the host from outside: no packet, no process (proc(5), `/proc/net/tcp`).
+fn listens(host: &Host, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let wanted = format!(":{port:04X}");
+    ["tcp", "tcp6"].iter().any(|table| {
+        let path = format!("/proc/{}/net/{table}", host.pid());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().skip(1).any(|line| {
+            let mut columns = line.split_whitespace();
+            let local = columns.nth(1).unwrap_or_default();
+            local.ends_with(&wanted) && columns.nth(1) == Some(LISTEN)
+        })
+    })
+}

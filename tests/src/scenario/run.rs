@@ -1,0 +1,220 @@
+//! Runs scenarios, each in a fresh internet of its own, several at once, as often as asked.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
+
+use super::table::{Table, explain};
+use super::{Judge, Judged, Scenario, When};
+use crate::LabError;
+use crate::lab::{Topology, tail};
+use crate::service::Programs;
+use crate::stage::{CheckRun, Stage};
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Directory of the plans.
+    pub topologies: PathBuf,
+    /// The report's JSON schema.
+    pub schema: PathBuf,
+    /// How often the whole set is run.
+    pub repeat: u32,
+    /// How many scenarios run at once.
+    pub jobs: usize,
+    /// Decides the order from the second round on, and which packets are lost.
+    pub seed: u64,
+    /// Keep every internet's files.
+    pub keep: bool,
+    /// Keep all cores busy meanwhile.
+    pub load: bool,
+}
+
+/// One scenario's turn.
+#[derive(Debug)]
+struct Turn<'a> {
+    scenario: &'a Scenario,
+    seed: u64,
+}
+
+/// What is left of a turn.
+struct Played {
+    judged: Judged,
+    took: Duration,
+    stderr: String,
+    logs: String,
+}
+
+/// Runs all scenarios and prints the table. Returns how many turns came out wrong.
+pub fn run_all(scenarios: &[Scenario], options: &Options) -> Result<usize, LabError> {
+    let judge = Judge::new(&options.schema)?;
+    let programs = Programs::beside_me()?;
+    let table = Table::new(scenarios);
+    let turns = turns(scenarios, options);
+    let count = turns.len();
+    let (queue, wrong) = (Mutex::new(turns), Mutex::new(0));
+    let failure: Mutex<Option<LabError>> = Mutex::new(None);
+    let printing = Mutex::new(());
+    let started = Instant::now();
+    let load = options.load.then(Load::start);
+    table.head().map_err(LabError::io("print"))?;
+    thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(turn) = lock(&queue).pop_front() {
+                    match play(&turn, options, &judge, &programs) {
+                        Ok(played) => {
+                            *lock(&wrong) += usize::from(!played.judged.misses.is_empty());
+                            let _one_at_a_time = lock(&printing);
+                            // A reader who has gone away must not stop the count.
+                            let _ = show(&table, turn.scenario, &played);
+                        }
+                        Err(error) => {
+                            lock(&queue).clear();
+                            lock(&failure).get_or_insert(error);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    drop(load);
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let wrong = *lock(&wrong);
+    summarize(count, wrong, started.elapsed(), options);
+    Ok(wrong)
+}
+
+/// The first round in the files' order, the others shuffled.
+fn turns<'a>(scenarios: &'a [Scenario], options: &Options) -> VecDeque<Turn<'a>> {
+    let mut luck = SmallRng::seed_from_u64(options.seed);
+    let mut turns = VecDeque::new();
+    for round in 0..options.repeat {
+        let mut order: Vec<&Scenario> = scenarios.iter().collect();
+        if round > 0 {
+            order.shuffle(&mut luck);
+        }
+        let seed = options.seed.wrapping_add(u64::from(round));
+        turns.extend(order.into_iter().map(|scenario| Turn { scenario, seed }));
+    }
+    turns
+}
+
+fn play(
+    turn: &Turn<'_>,
+    options: &Options,
+    judge: &Judge,
+    programs: &Programs,
+) -> Result<Played, LabError> {
+    let scenario = turn.scenario;
+    let plan = Topology::read(
+        &options
+            .topologies
+            .join(format!("{}.toml", scenario.topology)),
+    )?;
+    let mut stage = Stage::set(
+        plan.without(&scenario.without)?,
+        turn.seed,
+        programs.clone(),
+    )?;
+    if options.keep {
+        eprintln!(
+            "{}: files stay in {}",
+            scenario.name,
+            stage.keep_files().display()
+        );
+    }
+    let run = check_while_breaking(&mut stage, scenario)?;
+    let judged = judge.judge(&scenario.expect, &run);
+    let logs = if judged.misses.is_empty() {
+        String::new()
+    } else {
+        stage.log_tails(12)
+    };
+    Ok(Played {
+        judged,
+        took: run.elapsed,
+        stderr: tail(&run.stderr, 30),
+        logs,
+    })
+}
+
+fn check_while_breaking(stage: &mut Stage, scenario: &Scenario) -> Result<CheckRun, LabError> {
+    let mut later = Vec::new();
+    for fault in &scenario.faults {
+        match fault.at {
+            When::Before => stage.apply(&fault.action)?,
+            When::Seconds(seconds) => later.push((Duration::from_secs_f64(seconds), &fault.action)),
+        }
+    }
+    later.sort_by_key(|(at, _)| *at);
+    let mut args = vec!["--format".to_owned(), "json".to_owned()];
+    args.extend(scenario.args.iter().cloned());
+    let check = stage.start_check(&scenario.target, &args)?;
+    let started = Instant::now();
+    for (at, action) in later {
+        thread::sleep(at.saturating_sub(started.elapsed()));
+        stage.apply(action)?;
+    }
+    check.finish()
+}
+
+fn show(table: &Table, scenario: &Scenario, played: &Played) -> std::io::Result<()> {
+    table.row(scenario, &played.judged, played.took)?;
+    if played.judged.misses.is_empty() {
+        return Ok(());
+    }
+    explain(scenario, &played.judged, &played.stderr, &played.logs)
+}
+
+fn summarize(count: usize, wrong: usize, took: Duration, options: &Options) {
+    let seed = options.seed;
+    let minutes = took.as_secs_f64() / 60.0;
+    anstream::println!(
+        "{count} runs, {} right, {wrong} wrong, 0 skipped, {minutes:.1} min, seed {seed}",
+        count - wrong
+    );
+}
+
+/// A thread per core that computes until it is dropped, to show that verdicts do not depend on an idle machine.
+#[derive(Debug)]
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = (0..cores)
+            .map(|_| {
+                let stop = Arc::clone(&stop);
+                thread::spawn(move || while !stop.load(Ordering::Relaxed) {})
+            })
+            .collect();
+        Self { stop, threads }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

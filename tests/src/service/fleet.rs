@@ -1,0 +1,291 @@
+//! Onlyhere's own programs: the coordinator, one probe per probe host, and what the caller needs to ask them.
+//!
+//! They are installed the way a person would do it: `token create` on the coordinator, `join` with that token on
+//! every probe, then `run`; and started with configuration files that hold only settings of the outward contract.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use super::{Authority, CertificateKind};
+use crate::LabError;
+use crate::error::{make_dir, write};
+use crate::lab::{Daemon, Host, Internet, Role, wait_until};
+
+/// Where people reach the coordinator.
+pub const API_URL: &str = "https://coordinator.example:7080";
+
+/// Everything in the lab has addresses from these special ranges; a probe and a coordinator must be told that this
+/// is meant.
+const LAB_RANGES: &str = r#"["198.18.0.0/15", "2001:db8::/32"]"#;
+const CONTROLS: &str = r#"["https://control-a.example", "https://control-b.example"]"#;
+
+/// Where the built programs are.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The caller's.
+    pub onlyhere: PathBuf,
+    /// A vantage's.
+    pub probe: PathBuf,
+    /// The coordinator's.
+    pub coordinator: PathBuf,
+}
+
+impl Programs {
+    /// Finds the programs beside this one, where cargo or a package has put them together.
+    pub fn beside_me() -> Result<Self, LabError> {
+        let me = std::env::current_exe().map_err(LabError::io("find my own program"))?;
+        let mut dir = me.parent().unwrap_or(Path::new("/")).to_path_buf();
+        if dir.ends_with("deps") {
+            dir.pop();
+        }
+        let find = |name: &str| {
+            let path = dir.join(name);
+            if path.is_file() {
+                return Ok(path);
+            }
+            Err(LabError::NotBuilt {
+                program: name.into(),
+                path: path.display().to_string(),
+            })
+        };
+        Ok(Self {
+            onlyhere: find("onlyhere")?,
+            probe: find("onlyhere-probe")?,
+            coordinator: find("onlyhere-coordinator")?,
+        })
+    }
+}
+
+/// The running coordinator and probes.
+#[derive(Debug)]
+pub struct Fleet {
+    programs: Programs,
+    probes: BTreeMap<String, Daemon>,
+    coordinator: Option<Daemon>,
+    token: String,
+}
+
+impl Fleet {
+    /// Starts everything and waits until the coordinator sees every probe.
+    pub fn start(
+        internet: &Internet,
+        programs: Programs,
+        authority: &Authority,
+    ) -> Result<Self, LabError> {
+        let host = internet.the(Role::Coordinator)?;
+        let coordinator = start_coordinator(internet, host, &programs, authority)?;
+        let mut tokens = create_tokens(internet, host, &programs)?;
+        let token = tokens.pop().unwrap_or_default();
+        let names = internet
+            .topology()
+            .with_role(Role::Probe)
+            .map(|(name, _)| name);
+        let probes = start_probes(internet, &programs, names.zip(&tokens))?;
+        configure_caller(internet)?;
+        let fleet = Self {
+            programs,
+            probes,
+            coordinator: Some(coordinator),
+            token,
+        };
+        fleet.wait_until_attached(host)?;
+        Ok(fleet)
+    }
+
+    /// Kills the coordinator.
+    pub fn stop_coordinator(&mut self) {
+        if let Some(coordinator) = self.coordinator.take() {
+            coordinator.stop();
+        }
+    }
+
+    /// `onlyhere check TARGET` as the caller would type it, ready to run.
+    pub fn check(&self, caller: &Host, target: &str, args: &[String]) -> Command {
+        let mut command = caller.command(&self.programs.onlyhere);
+        command
+            .args([
+                "check",
+                target,
+                "--coordinator",
+                API_URL,
+                "--token",
+                &self.token,
+            ])
+            .args(args);
+        command
+            .env("XDG_CONFIG_HOME", config_home(caller))
+            .env("RUST_BACKTRACE", "1");
+        command
+    }
+
+    fn wait_until_attached(&self, coordinator: &Host) -> Result<(), LabError> {
+        let bearer = format!("Authorization: Bearer {}", self.token);
+        let url = format!("{API_URL}/v1/vantages");
+        let mut last = String::new();
+        let wanted: Vec<&String> = self.probes.keys().collect();
+        wait_until("the probes' attachment", 30, || {
+            let output =
+                coordinator.output("curl", &["-s", "--max-time", "5", "-H", &bearer, &url])?;
+            last = String::from_utf8_lossy(&output.stdout).into_owned();
+            Ok(wanted
+                .iter()
+                .all(|name| last.contains(&format!("\"{name}\""))))
+        })
+        .map_err(|error| match error {
+            LabError::Late { what, seconds, .. } => LabError::Late {
+                what,
+                seconds,
+                tail: format!("; the coordinator knows {last}"),
+            },
+            other => other,
+        })
+    }
+}
+
+fn config_home(caller: &Host) -> PathBuf {
+    caller.dir().join("config")
+}
+
+fn start_coordinator(
+    internet: &Internet,
+    host: &Host,
+    programs: &Programs,
+    authority: &Authority,
+) -> Result<Daemon, LabError> {
+    let dir = host.dir().join("coordinator");
+    make_dir(&dir)?;
+    let names = ["coordinator.example".to_owned()];
+    let (certificate, key) = authority.issue(&names, CertificateKind::Valid, &dir, "api")?;
+    let resolver = &internet.topology().hosts[internet.topology().the(Role::Resolver)?];
+    let config = format!(
+        r#"controls = {CONTROLS}
+allow_private = {LAB_RANGES}
+
+[dns]
+resolvers = ["{}"]
+
+[probes]
+listen = "0.0.0.0:7443"
+advertise = "coordinator.example:7443"
+
+[api]
+listen = "0.0.0.0:7080"
+
+[api.tls]
+cert = "{}"
+key = "{}"
+"#,
+        resolver.ipv4,
+        certificate.display(),
+        key.display()
+    );
+    write(&dir.join("config.toml"), config)?;
+    let mut command = host.command(&programs.coordinator);
+    command.arg("serve").args(coordinator_settings(host));
+    let mut daemon = host.daemon("coordinator", &mut command)?;
+    daemon.wait_for("ready", 30, |line| line.trim() == "ready")?;
+    Ok(daemon)
+}
+
+fn coordinator_settings(host: &Host) -> [String; 4] {
+    let dir = host.dir().join("coordinator");
+    let file = |name: &str| dir.join(name).display().to_string();
+    [
+        "--config".into(),
+        file("config.toml"),
+        "--data-dir".into(),
+        file("data"),
+    ]
+}
+
+/// One token per probe, in the order of the plan, and the caller's as the last.
+fn create_tokens(
+    internet: &Internet,
+    host: &Host,
+    programs: &Programs,
+) -> Result<Vec<String>, LabError> {
+    let topology = internet.topology();
+    let settings = coordinator_settings(host).join(" ");
+    let create = format!("{} token create {settings}", programs.coordinator.display());
+    let mut script = String::new();
+    for (name, plan) in topology.with_role(Role::Probe) {
+        let network = topology.network_of(plan)?;
+        let _ = writeln!(
+            script,
+            "{create} --kind probe --name {name} --region {} --country {} --asn {} --class {} --label operator={name}",
+            network.region, network.country, network.asn, network.class
+        );
+    }
+    let _ = writeln!(script, "{create} --kind client --name caller");
+    let printed = host.script(&script)?;
+    let tokens: Vec<String> = printed.lines().map(|line| line.trim().to_owned()).collect();
+    let wanted = topology.with_role(Role::Probe).count() + 1;
+    if tokens.len() == wanted {
+        return Ok(tokens);
+    }
+    Err(LabError::Late {
+        what: format!("one token for each of {wanted} `token create`"),
+        seconds: 0,
+        tail: format!(":\n{printed}"),
+    })
+}
+
+fn start_probes<'a>(
+    internet: &Internet,
+    programs: &Programs,
+    tokens: impl Iterator<Item = (&'a str, &'a String)>,
+) -> Result<BTreeMap<String, Daemon>, LabError> {
+    thread::scope(|scope| {
+        let starting: Vec<_> = tokens
+            .map(|(name, token)| {
+                (
+                    name,
+                    scope.spawn(move || start_probe(internet.host(name)?, programs, token)),
+                )
+            })
+            .collect();
+        starting
+            .into_iter()
+            .map(|(name, thread)| match thread.join() {
+                Ok(daemon) => Ok((name.to_owned(), daemon?)),
+                Err(_) => Err(LabError::panicked(format!("start probe {name}"))),
+            })
+            .collect()
+    })
+}
+
+fn start_probe(host: &Host, programs: &Programs, token: &str) -> Result<Daemon, LabError> {
+    let dir = host.dir().join("probe");
+    make_dir(&dir)?;
+    let (config, data) = (dir.join("config.toml"), dir.join("data"));
+    write(&config, format!("[guard]\nallow = {LAB_RANGES}\n"))?;
+    let program = programs.probe.display().to_string();
+    let data = data.display().to_string();
+    host.run(
+        &program,
+        &["join", token, "--name", host.name(), "--data-dir", &data],
+    )?;
+    let mut command = host.command(&programs.probe);
+    command
+        .args(["run", "--data-dir", &data])
+        .arg("--config")
+        .arg(config);
+    let mut daemon = host.daemon("probe", &mut command)?;
+    daemon.wait_for("ready", 30, |line| line.trim() == "ready")?;
+    Ok(daemon)
+}
+
+fn configure_caller(internet: &Internet) -> Result<(), LabError> {
+    let caller = internet.the(Role::Caller)?;
+    let resolver = &internet.topology().hosts[internet.topology().the(Role::Resolver)?];
+    let dir = config_home(caller).join("onlyhere");
+    make_dir(&dir)?;
+    let config = format!(
+        "controls = {CONTROLS}\nallow_private = {LAB_RANGES}\n\n[dns]\nresolvers = [\"{}\"]\n",
+        resolver.ipv4
+    );
+    write(&dir.join("config.toml"), config)
+}
