@@ -382,18 +382,18 @@ fn trust(internet: &mut Internet, authority: &Authority) -> Result<(), LabError>
     Ok(())
 }
 
+/// The coordinator's name has an IPv4 address only, as the coordinator listens on IPv4 only: so every vantage, at home
+/// or not, is known to it by its public IPv4 address.
 fn names_of(topology: &Topology) -> Records {
     let mut records = Records::new();
     for plan in topology.hosts.values() {
-        for name in &plan.names {
-            records.insert(name.clone(), vec![plan.ipv4.into(), plan.ipv6.into()]);
+        let mut addresses = vec![IpAddr::from(plan.ipv4)];
+        if plan.role != Role::Coordinator {
+            addresses.push(plan.ipv6.into());
         }
-    }
-    if let Some((_, plan)) = topology.with_role(Role::Resolver).next() {
-        records.insert(
-            "dns.example".into(),
-            vec![plan.ipv4.into(), plan.ipv6.into()],
-        );
+        for name in &plan.names {
+            records.insert(name.clone(), addresses.clone());
+        }
     }
     records
 }

@@ -264,3 +264,41 @@ fn no_tun(what: &str, source: std::io::Error) -> LabError {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_leave_in_the_order_of_their_due_times_and_then_of_their_coming() {
+        let now = Instant::now();
+        let flight = |after_ms, turn| Flight {
+            due: now + Duration::from_millis(after_ms),
+            turn,
+            wire: 0,
+            to: 0,
+            packet: Vec::new(),
+        };
+        let mut air = BinaryHeap::from([flight(9, 1), flight(3, 2), flight(3, 4), flight(3, 3)]);
+        let order: Vec<u64> = std::iter::from_fn(|| Some(air.pop()?.turn)).collect();
+        assert_eq!(order, [2, 3, 4, 1]);
+    }
+
+    #[test]
+    fn the_same_seed_loses_the_same_packets() {
+        let wire = Wire::new(Duration::ZERO);
+        wire.set_loss(0.3);
+        let lost = |seed| {
+            let mut luck = SmallRng::seed_from_u64(seed);
+            (0..1000)
+                .map(|_| wire.loses(&mut luck))
+                .collect::<Vec<bool>>()
+        };
+        assert_eq!(lost(1), lost(1));
+        assert_ne!(lost(1), lost(2));
+        let count = lost(1).into_iter().filter(|lost| *lost).count();
+        assert!((240..360).contains(&count), "{count} of 1000");
+        wire.set_loss(0.0);
+        assert!(!lost(1).contains(&true));
+    }
+}

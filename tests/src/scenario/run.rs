@@ -218,3 +218,46 @@ impl Drop for Load {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(seed: u64) -> Vec<String> {
+        let text = |name: &str| {
+            format!(
+                "name = \"{name}\"\nabout = \"a\"\n[expect]\nscope = \"ok\"\nmechanism = \"none\"\nexit = 0\n"
+            )
+        };
+        let scenarios: Vec<Scenario> = ["a", "b", "c", "d", "e", "f"]
+            .iter()
+            .map(|name| Scenario::parse(&text(name)).expect("it is right"))
+            .collect();
+        let options = Options {
+            topologies: PathBuf::new(),
+            schema: PathBuf::new(),
+            repeat: 3,
+            jobs: 1,
+            seed,
+            keep: false,
+            load: false,
+        };
+        turns(&scenarios, &options)
+            .iter()
+            .map(|turn| turn.scenario.name.clone())
+            .collect()
+    }
+
+    #[test]
+    fn every_round_plays_every_scenario_once_in_an_order_that_the_seed_decides() {
+        let played = names(1);
+        assert_eq!(played[..6].concat(), "abcdef");
+        for round in played.chunks(6) {
+            let mut sorted = round.to_vec();
+            sorted.sort();
+            assert_eq!(sorted.concat(), "abcdef");
+        }
+        assert_eq!(played, names(1));
+        assert_ne!(played, names(2));
+    }
+}

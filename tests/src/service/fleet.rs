@@ -91,7 +91,7 @@ impl Fleet {
             coordinator: Some(coordinator),
             token,
         };
-        fleet.wait_until_attached(host)?;
+        fleet.wait_until_attached(internet.the(Role::Caller)?)?;
         Ok(fleet)
     }
 
@@ -121,24 +121,34 @@ impl Fleet {
         command
     }
 
-    fn wait_until_attached(&self, coordinator: &Host) -> Result<(), LabError> {
-        let bearer = format!("Authorization: Bearer {}", self.token);
-        let url = format!("{API_URL}/v1/vantages");
+    /// Asks as the caller would, with the caller's own program.
+    fn wait_until_attached(&self, caller: &Host) -> Result<(), LabError> {
+        let program = self.programs.onlyhere.display().to_string();
+        let args = [
+            "vantages",
+            "--format",
+            "json",
+            "--coordinator",
+            API_URL,
+            "--token",
+            &self.token,
+        ];
         let mut last = String::new();
-        let wanted: Vec<&String> = self.probes.keys().collect();
-        wait_until("the probes' attachment", 30, || {
-            let output =
-                coordinator.output("curl", &["-s", "--max-time", "5", "-H", &bearer, &url])?;
+        wait_until("the attachment of all probes", 30, || {
+            let output = caller.output(&program, &args)?;
             last = String::from_utf8_lossy(&output.stdout).into_owned();
-            Ok(wanted
-                .iter()
-                .all(|name| last.contains(&format!("\"{name}\""))))
+            let known = |name: &String| last.contains(&format!("\"{name}\""));
+            if self.probes.keys().all(known) {
+                return Ok(true);
+            }
+            last.push_str(&String::from_utf8_lossy(&output.stderr));
+            Ok(false)
         })
         .map_err(|error| match error {
             LabError::Late { what, seconds, .. } => LabError::Late {
                 what,
                 seconds,
-                tail: format!("; the coordinator knows {last}"),
+                tail: format!("; `onlyhere vantages` says {last}"),
             },
             other => other,
         })
