@@ -1,0 +1,3 @@
+//! `onlyhere-probe`: one vantage.
+
+fn main() {}
