@@ -1,0 +1,94 @@
+//! The local investigation: the same diagnosis as the coordinator's, pushed by what this machine alone can see.
+//!
+//! It begins at once, beside the coordinator, and is held while the coordinator has the check in hand, so that nothing
+//! is tried twice over. When the coordinator is lost it goes on from what it knows.
+
+use std::sync::Arc;
+
+use onlyhere_diagnosis::{Ask, Case, Investigation};
+use onlyhere_proto::{Observation, VantageName, Verdict, limits};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    caller::{Answer, Asker, Caller},
+    render::progress::{Event, Watch},
+};
+
+/// What one vantage concluded, and from what.
+#[derive(Debug)]
+pub struct Judged {
+    /// The conclusion.
+    pub verdict: Verdict,
+    /// By request and sequence.
+    pub observations: Vec<Observation>,
+}
+
+/// Pushes the case until it is concluded or time is up. While `held` is true, answers are taken and nothing is asked.
+pub async fn investigate(
+    case: Case,
+    caller: &Arc<Caller>,
+    until: Instant,
+    mut held: watch::Receiver<bool>,
+    progress: &Watch,
+) -> Judged {
+    let you = VantageName::you();
+    let mut investigation = Investigation::new(case);
+    let mut observations = Vec::new();
+    let (sender, mut answers) = mpsc::channel(limits::BATCH);
+    let mut under_way = 0_usize;
+    while !investigation.is_concluded() {
+        let is_held = *held.borrow_and_update();
+        if !is_held {
+            for ask in investigation.poll_asks() {
+                under_way += 1;
+                send(ask, caller, &sender);
+            }
+            if under_way == 0 {
+                // Nothing is asked and nothing awaited: what is known must do.
+                investigation.handle_out_of_time();
+                break;
+            }
+        }
+        tokio::select! {
+            Some(answer) = answers.recv() => match answer {
+                Answer::Observed(observation) => {
+                    progress.tell(Event::Observed(observation.clone()));
+                    observations.push(observation.clone());
+                    investigation.handle_observation(observation);
+                }
+                Answer::Done(request) => {
+                    under_way -= 1;
+                    investigation.handle_done(&you, request);
+                }
+            },
+            () = sleep_until(until) => {
+                investigation.handle_out_of_time();
+                break;
+            }
+            Ok(()) = held.changed() => {}
+        }
+    }
+    observations.sort_by_key(|observation| (observation.request, observation.sequence));
+    Judged {
+        verdict: investigation.verdict(),
+        observations,
+    }
+}
+
+fn send(ask: Ask, caller: &Arc<Caller>, answers: &mpsc::Sender<Answer>) {
+    let (caller, answers) = (Arc::clone(caller), answers.clone());
+    tokio::spawn(async move {
+        sleep(ask.delay).await;
+        // Dropping the caller is what ends everything; there is no single withdrawal here.
+        caller.answer(
+            Asker::Person,
+            ask.request,
+            answers,
+            CancellationToken::new(),
+        );
+    });
+}

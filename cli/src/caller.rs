@@ -1,0 +1,382 @@
+//! The caller's own vantage, "you": runs what the local investigation and the coordinator ask, and each thing once.
+//!
+//! The local investigation begins before the coordinator has answered, and the coordinator then asks for much the same.
+//! So every run is remembered by what was asked (all of a request but check id, request number and deadline); a later
+//! ask for the same follows the run that is under way or done, and gets its observations under its own numbers.
+
+use std::{
+    net::IpAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use onlyhere_probe_node::{Guard, Prober, ProberError, ProberSettings, guard::Rule};
+use onlyhere_proto::{
+    CheckId, CheckRequest, Facts, Host, Observation, Target, VantageName, limits, special_range,
+};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Different things the coordinator may ask of the caller in one check. The diagnosis needs about a dozen.
+const ASKED_BY_COORDINATOR: usize = 64;
+
+/// What comes back from a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// One more observation.
+    Observed(Observation),
+    /// No further observation of this request will come.
+    Done(u32),
+}
+
+/// Who asks, which decides what may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// The person at this machine: anything.
+    Person,
+    /// The coordinator: the target, the person's own controls, and the public internet.
+    Coordinator,
+}
+
+/// The caller's vantage for the length of one check. Dropping it stops everything under way.
+#[derive(Debug)]
+pub struct Caller {
+    target: Host,
+    controls: Vec<Host>,
+    resolvers: Vec<IpAddr>,
+    /// May try whatever the person named.
+    open: Prober,
+    /// Keeps out of this machine's and its network's own addresses.
+    guarded: Prober,
+    runs: Mutex<Vec<Run>>,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+/// Something asked, and what came of it so far.
+#[derive(Debug)]
+struct Run {
+    asked: CheckRequest,
+    by_coordinator: bool,
+    state: watch::Receiver<RunState>,
+}
+
+#[derive(Debug, Default)]
+struct RunState {
+    observations: Vec<Observation>,
+    done: bool,
+}
+
+impl Caller {
+    /// The vantage for checks of `target`. `allow_private` are special ranges that the coordinator may have tried.
+    pub fn new(
+        settings: ProberSettings,
+        target: &Target,
+        controls: &[Target],
+        resolvers: &[IpAddr],
+        allow_private: &[IpNet],
+    ) -> Result<Self, ProberError> {
+        let allowed = allow_private.iter().copied().map(Rule::Network).collect();
+        let stop = CancellationToken::new();
+        Ok(Self {
+            target: target.host.clone(),
+            controls: controls
+                .iter()
+                .map(|control| control.host.clone())
+                .collect(),
+            resolvers: resolvers.to_vec(),
+            open: Prober::new(ProberSettings {
+                guard: Guard::open(),
+                ..settings.clone()
+            })?,
+            guarded: Prober::new(ProberSettings {
+                guard: Guard::for_probe(allowed, Vec::new()),
+                ..settings
+            })?,
+            runs: Mutex::default(),
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+        })
+    }
+
+    /// Runs the request, or follows the equal one that runs or ran, and sends its observations and one
+    /// [`Answer::Done`] with the request's own numbers. Returns at once; `cancel` ends the following, not the run.
+    pub fn answer(
+        &self,
+        asker: Asker,
+        request: CheckRequest,
+        answers: mpsc::Sender<Answer>,
+        cancel: CancellationToken,
+    ) {
+        let state = self.run(asker, &request);
+        let (check, number, stop) = (request.check, request.request, self.stop.clone());
+        tokio::spawn(async move {
+            let follow = async {
+                if let Some(state) = state {
+                    follow(state, &check, number, &answers).await;
+                }
+                // Nobody left to tell is fine: the check is over.
+                let _ = answers.send(Answer::Done(number)).await;
+            };
+            tokio::select! {
+                () = follow => {}
+                () = cancel.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+        });
+    }
+
+    /// Finds the equal run or starts one; none where the coordinator asked for too much.
+    fn run(&self, asker: Asker, request: &CheckRequest) -> Option<watch::Receiver<RunState>> {
+        let mut runs = self.lock();
+        if let Some(run) = runs.iter().find(|run| same_question(&run.asked, request)) {
+            return Some(run.state.clone());
+        }
+        let by_coordinator = asker == Asker::Coordinator;
+        if by_coordinator
+            && runs.iter().filter(|run| run.by_coordinator).count() >= ASKED_BY_COORDINATOR
+        {
+            tracing::warn!(
+                most = ASKED_BY_COORDINATOR,
+                "the coordinator asks for too much"
+            );
+            return None;
+        }
+        let known = resolved_here(&runs, &self.target);
+        let prober = if by_coordinator && !self.is_persons_own(request, &known) {
+            self.guarded.clone()
+        } else {
+            self.open.clone()
+        };
+        let (sender, state) = watch::channel(RunState::default());
+        tokio::spawn(carry_out(
+            prober,
+            request.clone(),
+            sender,
+            self.stop.clone(),
+        ));
+        runs.push(Run {
+            asked: request.clone(),
+            by_coordinator,
+            state: state.clone(),
+        });
+        Some(state)
+    }
+
+    /// Whether a request stays within what the person named: target or control, at addresses found from here.
+    fn is_persons_own(&self, request: &CheckRequest, known: &[IpAddr]) -> bool {
+        let host = &request.target.host;
+        let named = *host == self.target || self.controls.contains(host);
+        let public = |address: &IpAddr| special_range(*address).is_none();
+        let found = |address: &IpAddr| known.contains(address) || *host == Host::Address(*address);
+        named
+            && request
+                .addresses
+                .iter()
+                .all(|address| public(address) || found(address))
+            && request
+                .resolvers
+                .iter()
+                .all(|resolver| public(resolver) || self.resolvers.contains(resolver))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Run>> {
+        // A panic while the lock was held cannot leave the list half-written.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Equal in all that decides what is tried.
+fn same_question(a: &CheckRequest, b: &CheckRequest) -> bool {
+    let bare = |request: &CheckRequest| CheckRequest {
+        check: b.check.clone(),
+        request: 0,
+        deadline: Duration::ZERO,
+        ..request.clone()
+    };
+    bare(a) == bare(b)
+}
+
+/// Addresses that this machine's own resolution gave for the host.
+fn resolved_here(runs: &[Run], host: &Host) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for run in runs.iter().filter(|run| run.asked.target.host == *host) {
+        for observation in &run.state.borrow().observations {
+            if let Some(Facts::Dns(dns)) = &observation.facts {
+                found.extend(dns.answers.iter().map(|answer| answer.address));
+            }
+        }
+    }
+    found
+}
+
+async fn carry_out(
+    prober: Prober,
+    request: CheckRequest,
+    state: watch::Sender<RunState>,
+    stop: CancellationToken,
+) {
+    let (sink, mut observations) = mpsc::channel(limits::BATCH);
+    let run = prober.run(VantageName::you(), request, sink, stop);
+    let collect = async {
+        while let Some(observation) = observations.recv().await {
+            state.send_modify(|state| state.observations.push(observation));
+        }
+    };
+    tokio::join!(run, collect);
+    state.send_modify(|state| state.done = true);
+}
+
+async fn follow(
+    mut state: watch::Receiver<RunState>,
+    check: &CheckId,
+    number: u32,
+    answers: &mpsc::Sender<Answer>,
+) {
+    let mut told = 0;
+    loop {
+        let (news, done) = {
+            let state = state.borrow_and_update();
+            (state.observations[told..].to_vec(), state.done)
+        };
+        told += news.len();
+        for observation in news {
+            let numbered = Observation {
+                check: check.clone(),
+                request: number,
+                ..observation
+            };
+            if answers.send(Answer::Observed(numbered)).await.is_err() {
+                return;
+            }
+        }
+        if done || state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onlyhere_proto::{Outcome, Purpose, Stage};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn caller(target: &Target) -> Caller {
+        Caller::new(
+            ProberSettings::of_this_system(Guard::open()),
+            target,
+            &[],
+            &[],
+            &[],
+        )
+        .unwrap()
+    }
+
+    fn request(target: &Target, number: u32) -> CheckRequest {
+        CheckRequest {
+            check: format!("01JD000000000000000000000{number}")
+                .parse()
+                .unwrap(),
+            request: number,
+            purpose: Purpose::Target,
+            depth: target.depth(),
+            target: target.clone(),
+            addresses: Vec::new(),
+            ping: false,
+            resolvers: Vec::new(),
+            deadline: Duration::from_secs(5) + Duration::from_secs(number.into()),
+            attempt_timeout: Duration::from_secs(2),
+            max_connections: 8,
+            slot: 0,
+        }
+    }
+
+    async fn ask(caller: &Caller, asker: Asker, request: CheckRequest) -> Vec<Answer> {
+        let (sender, mut receiver) = mpsc::channel(8);
+        caller.answer(asker, request, sender, CancellationToken::new());
+        let mut all = Vec::new();
+        while let Some(answer) = receiver.recv().await {
+            all.push(answer);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn the_same_question_is_tried_once_and_answered_under_each_asks_numbers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        let caller = caller(&target);
+
+        let first = ask(&caller, Asker::Person, request(&target, 1)).await;
+        let second = ask(&caller, Asker::Coordinator, request(&target, 2)).await;
+
+        let [Answer::Observed(a), Answer::Done(1)] = &first[..] else {
+            panic!("{first:?}")
+        };
+        let [Answer::Observed(b), Answer::Done(2)] = &second[..] else {
+            panic!("{second:?}")
+        };
+        assert_eq!((a.stage, a.outcome), (Stage::Tcp, Outcome::Ok));
+        assert_eq!(
+            (b.request, b.check.as_str()),
+            (2, "01JD0000000000000000000002")
+        );
+        assert_eq!(
+            Observation {
+                check: a.check.clone(),
+                request: 1,
+                ..b.clone()
+            },
+            *a
+        );
+
+        listener.accept().await.unwrap();
+        let again = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(again.is_err(), "a second connection was made");
+    }
+
+    #[tokio::test]
+    async fn the_coordinator_cannot_look_around_in_this_machines_network() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let inside = Target::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        let caller = caller(&Target::parse("shop.example").unwrap());
+
+        let answers = ask(&caller, Asker::Coordinator, request(&inside, 1)).await;
+        for answer in &answers {
+            if let Answer::Observed(observation) = answer {
+                assert_eq!(observation.outcome, Outcome::NotMeasured);
+            }
+        }
+        let connected = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(connected.is_err(), "a connection was made");
+
+        // The person at this machine may.
+        let answers = ask(
+            &caller,
+            Asker::Person,
+            CheckRequest {
+                slot: 1,
+                ..request(&inside, 2)
+            },
+        )
+        .await;
+        assert!(matches!(&answers[0], Answer::Observed(o) if o.outcome == Outcome::Ok));
+    }
+
+    #[tokio::test]
+    async fn the_coordinator_is_answered_only_so_often() {
+        let target = Target::parse("http://127.0.0.1:1").unwrap();
+        let caller = caller(&target);
+        let mut numbers = 0;
+        for slot in 0..70 {
+            let mut request = request(&target, 1);
+            request.slot = slot;
+            let answers = ask(&caller, Asker::Coordinator, request).await;
+            numbers += answers.len() - 1;
+        }
+        assert_eq!(numbers, ASKED_BY_COORDINATOR);
+    }
+}

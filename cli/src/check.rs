@@ -1,0 +1,340 @@
+//! `onlyhere check`: the coordinator and the local investigation work side by side; the coordinator's report counts,
+//! and where there is none, this machine's own.
+
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use onlyhere_diagnosis::Case;
+use onlyhere_probe_node::{Guard, ProberSettings};
+use onlyhere_proto::{
+    CheckId, REPORT_SCHEMA, Report, Scope, Subject, Target, Timestamp, Vantage, VantageName,
+    VantageReport,
+};
+use tokio::{sync::watch, time::Instant};
+use ulid::Ulid;
+
+use crate::{
+    alone::{self, Judged},
+    args::{CheckArgs, Format},
+    caller::Caller,
+    error::CliError,
+    local,
+    remote::{CoordinatorUrl, Question, RemoteError, Session},
+    render::{
+        self,
+        progress::{Event, Watch},
+    },
+    settings::{Settings, Token},
+};
+
+/// Longest wait for the coordinator to accept a check; a fifth of the check's time if that is less.
+const ACCEPT_WITHIN: Duration = Duration::from_secs(2);
+/// The coordinator ends a check in time by its own clock; this long after, it counts as lost.
+const REPORT_GRACE: Duration = Duration::from_secs(1);
+/// Shortest time one attempt of one stage is worth.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);
+
+/// Checks, prints the verdict on stdout, and gives the exit code.
+pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
+    let target = Target::parse(&args.target)?;
+    let settings = Settings::load(&args.coordinator)?;
+    let company = company(&args, &settings, &target)?;
+    let question = Question {
+        local: local::facts(&target),
+        target,
+        from: args.from,
+        no_local: args.no_local,
+        seen: args.seen,
+        timeout: args.timeout,
+    };
+    let progress = Watch::on_stderr(&question.target);
+    if let Company::Coordinator { url, .. } = &company
+        && url.exposes_token()
+    {
+        progress.warn(&format!(
+            "the token goes to {url} unencrypted; https:// protects it"
+        ));
+    }
+    let check = Check {
+        question,
+        settings,
+        progress,
+    };
+    let outcome = tokio::select! {
+        outcome = check.judge(&company) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+    };
+    check.progress.finish();
+    let (report, note) = outcome?;
+    match args.format {
+        Format::Text => {
+            render::print(|width| render::text::report(&report, note.as_deref(), width))
+        }
+        Format::Json => render::print_json(&report),
+    }
+    .map_err(|error| CliError::own("the verdict cannot be printed", error))?;
+    Ok(ExitCode::from(exit_code(
+        report.verdict.scope,
+        args.fail_on.as_deref(),
+    )))
+}
+
+fn exit_code(scope: Scope, fail_on: Option<&[Scope]>) -> u8 {
+    match fail_on {
+        Some(listed) if !listed.contains(&scope) => 0,
+        _ => scope.exit_code(),
+    }
+}
+
+/// Whether others are asked.
+#[derive(Debug)]
+enum Company {
+    /// They are.
+    Coordinator {
+        url: CoordinatorUrl,
+        token: Option<Token>,
+        required: bool,
+    },
+    /// They are not, and why.
+    Alone(String),
+}
+
+fn company(args: &CheckArgs, settings: &Settings, target: &Target) -> Result<Company, CliError> {
+    let nobody = |why: String| {
+        CliError::Usage(format!(
+            "{why}, and with --no-local nobody is left to try; leave it out"
+        ))
+    };
+    if let Some(kind) = settings.private_range(target) {
+        let why = format!(
+            "{} is a {kind} address, which nobody else can try",
+            target.host
+        );
+        return if args.no_local {
+            Err(nobody(why))
+        } else {
+            Ok(Company::Alone(why))
+        };
+    }
+    match &settings.coordinator {
+        Some(url) => Ok(Company::Coordinator {
+            url: url.clone(),
+            token: settings.token.clone(),
+            // Without this machine's own eyes there is no falling back on them.
+            required: args.require_coordinator || args.no_local,
+        }),
+        None if args.require_coordinator => Err(RemoteError::NotSet.into()),
+        None if args.no_local => Err(nobody("no coordinator is set".to_owned())),
+        None if !args.from.is_empty() => Ok(Company::Alone(
+            "--from picks vantages of a coordinator, and none is set".to_owned(),
+        )),
+        None => Ok(Company::Alone("no coordinator is set".to_owned())),
+    }
+}
+
+/// One check under way.
+#[derive(Debug)]
+struct Check {
+    question: Question,
+    settings: Settings,
+    progress: Watch,
+}
+
+impl Check {
+    /// The report, and why it is from one vantage alone where it is.
+    async fn judge(&self, company: &Company) -> Result<(Report, Option<String>), CliError> {
+        let began = Began {
+            at: SystemTime::now(),
+            instant: Instant::now(),
+        };
+        let prober = ProberSettings::of_this_system(Guard::open());
+        let roots = Arc::clone(&prober.roots);
+        let caller = if self.question.no_local {
+            None
+        } else {
+            Some(Arc::new(self.caller(prober)?))
+        };
+        let (hold, held) = watch::channel(false);
+
+        let local = async {
+            match &caller {
+                Some(caller) => self.judge_alone(caller, &began, held).await,
+                None => std::future::pending().await,
+            }
+        };
+        let Company::Coordinator {
+            url,
+            token,
+            required,
+        } = company
+        else {
+            let Company::Alone(why) = company else {
+                unreachable!("the other kind was just excluded")
+            };
+            return Ok((local.await, Some(why.clone())));
+        };
+        let remote = async {
+            let token = token
+                .as_ref()
+                .ok_or_else(|| RemoteError::NoToken { url: url.clone() })?;
+            let within = ACCEPT_WITHIN.min(self.question.timeout / 5);
+            let session = Session::open(url, token, roots, &self.question, within).await?;
+            let _ = hold.send(true);
+            self.progress
+                .tell(Event::Accepted(session.vantages.clone()));
+            let until = began.instant + self.question.timeout + REPORT_GRACE;
+            match tokio::time::timeout_at(
+                until,
+                session.conclude(caller.as_deref(), &self.progress),
+            )
+            .await
+            {
+                Ok(outcome) => outcome,
+                Err(_) => Err(RemoteError::Lost {
+                    url: url.clone(),
+                    why: "no report in time".to_owned(),
+                }),
+            }
+        };
+        tokio::pin!(local, remote);
+
+        // Whichever way the local investigation ends, the coordinator's report counts as long as it may come.
+        let mut own = None;
+        let error = loop {
+            tokio::select! {
+                outcome = &mut remote => match outcome {
+                    Ok(report) => return Ok((report, None)),
+                    Err(error) => break error,
+                },
+                report = &mut local, if own.is_none() => own = Some(report),
+            }
+        };
+        if *required {
+            return Err(error.into());
+        }
+        let _ = hold.send(false);
+        self.progress
+            .warn(&format!("{error}; judging from this machine alone"));
+        let report = match own {
+            Some(report) => report,
+            None => local.await,
+        };
+        Ok((report, Some("the coordinator did not help".to_owned())))
+    }
+
+    fn caller(&self, prober: ProberSettings) -> Result<Caller, CliError> {
+        let settings = &self.settings;
+        Caller::new(
+            prober,
+            &self.question.target,
+            &settings.controls,
+            &settings.resolvers,
+            &settings.allow_private,
+        )
+        .map_err(|error| CliError::own("this machine cannot be a vantage", error))
+    }
+
+    async fn judge_alone(
+        &self,
+        caller: &Arc<Caller>,
+        began: &Began,
+        held: watch::Receiver<bool>,
+    ) -> Report {
+        let case = self.case();
+        let (check, subject) = (case.check.clone(), case.subject.clone());
+        let until = began.instant + self.question.timeout;
+        let Judged {
+            verdict,
+            observations,
+        } = alone::investigate(case, caller, until, held, &self.progress).await;
+        Report {
+            schema: REPORT_SCHEMA.to_owned(),
+            id: check,
+            started_at: began.timestamp(),
+            duration_ms: began.instant.elapsed().into(),
+            target: self.question.target.clone(),
+            verdict,
+            subject,
+            vantages: vec![VantageReport {
+                vantage: Vantage::named(VantageName::you()),
+                observations,
+            }],
+        }
+    }
+
+    fn case(&self) -> Case {
+        let question = &self.question;
+        // Other sites tell nothing about an address of this machine or network.
+        let private = self.settings.private_range(&question.target).is_some();
+        Case {
+            check: new_check_id(),
+            target: question.target.clone(),
+            subject: Subject {
+                vantage: Some(VantageName::you()),
+                public_address: None,
+                asn: None,
+                local: question.local.clone(),
+            },
+            vantages: vec![Vantage::named(VantageName::you())],
+            controls: if private {
+                Vec::new()
+            } else {
+                self.settings.controls.clone()
+            },
+            resolvers: if private {
+                Vec::new()
+            } else {
+                self.settings.resolvers.clone()
+            },
+            seen: question.seen,
+            attempt_timeout: (question.timeout * 3 / 10).max(SHORTEST_ATTEMPT),
+        }
+    }
+}
+
+/// When the check began, on both clocks.
+struct Began {
+    at: SystemTime,
+    instant: Instant,
+}
+
+impl Began {
+    fn timestamp(&self) -> Timestamp {
+        let since = self
+            .at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+fn new_check_id() -> CheckId {
+    Ulid::generate()
+        .to_string()
+        .parse()
+        .expect("a ULID's text is a check id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fail_on_lets_every_other_scope_pass() {
+        assert_eq!(exit_code(Scope::Global, None), 16);
+        assert_eq!(exit_code(Scope::Global, Some(&[Scope::Global])), 16);
+        assert_eq!(
+            exit_code(Scope::Local, Some(&[Scope::Global, Scope::Regional])),
+            0
+        );
+        assert_eq!(exit_code(Scope::Ok, Some(&[Scope::Ok])), 0);
+    }
+
+    #[test]
+    fn check_ids_are_new_each_time() {
+        assert_ne!(new_check_id(), new_check_id());
+    }
+}

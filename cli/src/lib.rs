@@ -1,0 +1,83 @@
+//! What a person or a CI job runs: says what is asked, tries the target itself, and says what is concluded.
+//!
+//! The way of a check: [`args`] and [`settings`] -> [`check`], which has two at work side by side: [`remote`] (the
+//! coordinator, with vantages in other networks) and [`alone`] (the same diagnosis over what this machine sees).
+//! Both ask [`caller`], this machine's own vantage, and each thing is tried once. [`render`] prints the report.
+
+pub mod alone;
+pub mod args;
+pub mod caller;
+pub mod check;
+pub mod demo;
+pub mod error;
+pub mod local;
+pub mod remote;
+pub mod render;
+pub mod settings;
+pub mod vantages;
+
+use std::{ffi::OsString, future::Future, io, process::ExitCode};
+
+use args::{Command, CoordinatorArgs, LogFormat, Parsed};
+use error::CliError;
+use tracing_subscriber::EnvFilter;
+
+/// Carries out a command line, program name first, and gives the exit code. Failures are told on stderr.
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    match run(args) {
+        Ok(code) => code,
+        Err(CliError::Interrupted) => ExitCode::from(CliError::Interrupted.exit_code()),
+        Err(error) => {
+            render::complain(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(args: Vec<OsString>) -> Result<ExitCode, CliError> {
+    let command = match args::parse(args)? {
+        Parsed::Print(text) => {
+            render::print(|_| text)
+                .map_err(|error| CliError::own("help cannot be printed", error))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Parsed::Run(command) => command,
+    };
+    match command {
+        Command::Demo(args) => demo::run(args).map(|never| match never {}),
+        Command::Check(args) => {
+            log_to_stderr(&args.coordinator);
+            on_runtime(check::run(args))
+        }
+        Command::Vantages(args) => {
+            log_to_stderr(&args.coordinator);
+            on_runtime(vantages::run(args))
+        }
+    }
+}
+
+fn on_runtime(
+    work: impl Future<Output = Result<ExitCode, CliError>>,
+) -> Result<ExitCode, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::own("no threads can be started", error))?;
+    let outcome = runtime.block_on(work);
+    // A name lookup of the C library cannot be cancelled; nobody waits for it here.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Logs are for operators: nothing unless `ONLYHERE_LOG` asks for it.
+fn log_to_stderr(args: &CoordinatorArgs) {
+    let filter = EnvFilter::try_from_env("ONLYHERE_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match args.log_format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

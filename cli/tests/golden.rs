@@ -1,0 +1,442 @@
+//! What people see, kept in golden files: the six kinds of verdict that look different.
+
+use std::time::Duration;
+
+use onlyhere_cli::render::text;
+use onlyhere_proto::{
+    Actor, Advisory, CauseId, CauseReport, DnsFacts, Evidence, Facts, Family, LocalFacts,
+    Mechanism, Observation, Outcome, Purpose, REPORT_SCHEMA, RecordType, Report, ResolverKind,
+    Scope, Stage, Subject, Target, Timestamp, Vantage, VantageClass, VantageName, VantageReport,
+    Verdict,
+};
+
+const CHECK: &str = "01JD0000000000000000000000";
+const V4: &str = "203.0.113.80";
+const V6: &str = "2001:db8:80::1";
+
+#[test]
+fn ok() {
+    let mut report = report(
+        "https://shop.example",
+        fleet(|_| Seen::both(Outcome::Ok)),
+        Scope::Ok,
+    );
+    report.verdict.headline = "Reachable from here and from 6 other networks".into();
+    report.verdict.actor = Actor::Nobody;
+    report.verdict.evidence = vec![evidence(
+        1,
+        "7 of 7 vantages get the page, connecting in 11-92 ms",
+    )];
+    report.verdict.advisories = vec![Advisory {
+        says: "sgp1 connects, and 2 of its 2 controls do not: it is itself broken and was not relied on".into(),
+        cause: None,
+        vantages: vec!["sgp1".parse().unwrap()],
+    }];
+    insta::assert_snapshot!(shown(&report, None));
+}
+
+#[test]
+fn source_address_ban() {
+    let seen = |name: &str| {
+        if name == "you" {
+            Seen::both(Outcome::Refused)
+        } else {
+            Seen::both(Outcome::Ok)
+        }
+    };
+    let mut report = report("https://shop.example", fleet(seen), Scope::SourceAddress);
+    report.subject.public_address = Some("203.0.113.7".parse().unwrap());
+    report.verdict.headline = "Refused from your IP address only (203.0.113.7)".into();
+    report.verdict.mechanism = Mechanism::Refused;
+    report.verdict.actor = Actor::Site;
+    report.verdict.causes = vec![
+        CauseReport {
+            id: CauseId::IpBan,
+            probability: 0.95,
+            title: "The site has banned your IP address".into(),
+            confirm: vec![
+                "On the server: `fail2ban-client status nginx-http-auth` lists 203.0.113.7".into(),
+                "`cscli decisions list --ip 203.0.113.7`, `csf -g 203.0.113.7` or `iptables -L -n | grep 203.0.113.7`"
+                    .into(),
+            ],
+            fix: vec![
+                "With access to the server: `fail2ban-client set nginx-http-auth unbanip 203.0.113.7`, or \
+                 `cscli decisions delete -i 203.0.113.7`, or `csf -dr 203.0.113.7`"
+                    .into(),
+                "Without: ask the site's host to unban 203.0.113.7, and use another network meanwhile".into(),
+                "Stop what triggered it, such as a program that logs in with an old password".into(),
+            ],
+            time_to_fix: "1-2 minutes".into(),
+        },
+        cause(CauseId::NetworkBlock, 0.02, "The site blocks your provider"),
+    ];
+    report.verdict.evidence = vec![
+        evidence(
+            1,
+            "6 of 6 other networks connect in 31-120 ms, among them home-b in your own network (AS64500)",
+        ),
+        evidence(
+            2,
+            "The refusal is an ICMP message of the server itself (203.0.113.80), after a full round trip",
+        ),
+        evidence(3, "Your other connections work: 2 of 2 controls answer"),
+    ];
+    report.verdict.next = vec!["Try from a mobile network: it should work there".into()];
+    insta::assert_snapshot!(shown(&report, None));
+}
+
+#[test]
+fn local_firewall() {
+    let seen = |name: &str| {
+        if name == "you" {
+            Seen::at_once(Outcome::Refused)
+        } else {
+            Seen::both(Outcome::Ok)
+        }
+    };
+    let mut report = report("https://shop.example", fleet(seen), Scope::Local);
+    report.verdict.headline = "Refused here: your own machine rejects it".into();
+    report.verdict.mechanism = Mechanism::Refused;
+    report.verdict.actor = Actor::You;
+    report.verdict.causes = vec![CauseReport {
+        id: CauseId::LocalFirewall,
+        probability: 0.97,
+        title: "A firewall on this machine rejects the connection".into(),
+        confirm: vec![
+            "`sudo nft list ruleset` or `sudo iptables -L OUTPUT -n` shows a reject rule".into(),
+        ],
+        fix: vec![
+            "Add an exception for port 443 in the firewall or security software of this machine"
+                .into(),
+        ],
+        time_to_fix: "2-5 minutes".into(),
+    }];
+    report.verdict.evidence = vec![evidence(
+        1,
+        "The refusal took 0.1 ms, the server is 71 ms away: your own machine made it",
+    )];
+    insta::assert_snapshot!(shown(&report, None));
+}
+
+#[test]
+fn global_down() {
+    let mut report = report(
+        "https://shop.example",
+        fleet(|_| Seen::both(Outcome::Timeout)),
+        Scope::Global,
+    );
+    report.verdict.headline = "Times out everywhere".into();
+    report.verdict.mechanism = Mechanism::Timeout;
+    report.verdict.actor = Actor::Site;
+    report.verdict.confidence = 0.995;
+    report.verdict.causes = vec![
+        CauseReport {
+            fix: vec!["Look at the host's console at its provider, and start it".into()],
+            time_to_fix: "5 minutes".into(),
+            ..cause(CauseId::HostDown, 0.58, "The host is off, or not connected")
+        },
+        CauseReport {
+            fix: vec![
+                "Open the port: `ufw allow 443/tcp`, and in the provider's security group".into(),
+            ],
+            time_to_fix: "2-5 minutes".into(),
+            ..cause(
+                CauseId::FirewallDrop,
+                0.38,
+                "A firewall at the server drops the packets",
+            )
+        },
+    ];
+    report.verdict.evidence = vec![evidence(
+        1,
+        "7 of 7 vantages get no answer, and none of the pings is answered",
+    )];
+    report.verdict.next = vec![
+        "On the host's console: is it running, and does `nft list ruleset` drop port 443?".into(),
+    ];
+    insta::assert_snapshot!(shown(&report, None));
+}
+
+#[test]
+fn target_address_v6() {
+    let seen = |_: &str| Seen {
+        v4: Some((Outcome::Ok, 31_000)),
+        v6: Some((Outcome::Timeout, 3_000_000)),
+    };
+    let mut report = report("https://shop.example", fleet(seen), Scope::TargetAddress);
+    report.verdict.headline = "Times out over IPv6 only".into();
+    report.verdict.mechanism = Mechanism::Timeout;
+    report.verdict.actor = Actor::Site;
+    report.verdict.confidence = 0.91;
+    report.verdict.causes = vec![cause(
+        CauseId::FamilyBroken,
+        0.88,
+        "The site's IPv6 is broken, and browsers hide it by falling back",
+    )];
+    insta::assert_snapshot!(shown(&report, None));
+}
+
+#[test]
+fn inconclusive_alone() {
+    let alone = vec![vantage(
+        "you",
+        None,
+        None,
+        None,
+        Seen::both(Outcome::Refused),
+    )];
+    let mut report = report("https://shop.example", alone, Scope::Inconclusive);
+    report.verdict.headline = "Refused here, and one vantage cannot tell whether only here".into();
+    report.verdict.mechanism = Mechanism::Refused;
+    report.verdict.actor = Actor::Unknown;
+    report.verdict.confidence = 0.52;
+    report.verdict.causes = vec![
+        cause(
+            CauseId::ServiceDown,
+            0.52,
+            "The service on the server is down",
+        ),
+        cause(CauseId::IpBan, 0.21, "The site has banned your IP address"),
+    ];
+    report.verdict.next = vec![
+        "Ask from another network: `onlyhere check --coordinator URL https://shop.example`".into(),
+    ];
+    insta::assert_snapshot!(shown(&report, Some("no coordinator is set")));
+}
+
+#[test]
+fn a_narrow_terminal_and_hostile_text() {
+    let seen = |name: &str| match name {
+        "fra1" => Seen::dns(Outcome::Nxdomain),
+        "nyc1" => Seen::both(Outcome::NotMeasured),
+        _ => Seen::both(Outcome::Ok),
+    };
+    let mut report = report("https://shop.example", fleet(seen), Scope::Ok);
+    report.verdict.headline = "Reachable \x1b[31mfrom\x07 here\u{202e}".into();
+    report.vantages[1].vantage.name = "a-name\x1b]0;that-is-much-longer-than-any-column".into();
+    let text = text::report(&report, None, 44);
+    assert!(
+        text.lines()
+            .all(|line| console::measure_text_width(&strip(line)) <= 44),
+        "{text}"
+    );
+    insta::assert_snapshot!(strip(&text));
+}
+
+#[test]
+fn colours_are_there_for_terminals() {
+    let report = report(
+        "https://shop.example",
+        fleet(|_| Seen::both(Outcome::Ok)),
+        Scope::Ok,
+    );
+    let text = text::report(&report, None, 80);
+    assert!(text.starts_with("\x1b[1m\x1b[32m✓ "), "{text:?}");
+}
+
+/// As in a pipe.
+fn shown(report: &Report, alone: Option<&str>) -> String {
+    let text = strip(&text::report(report, alone, 80));
+    for line in text.lines() {
+        assert!(console::measure_text_width(line) <= 80, "too long: {line}");
+        assert_eq!(line, line.trim_end(), "ends with a space");
+    }
+    text
+}
+
+fn strip(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+/// What a vantage saw over both families, with the time in microseconds.
+#[derive(Clone, Copy)]
+struct Seen {
+    v4: Option<(Outcome, u64)>,
+    v6: Option<(Outcome, u64)>,
+}
+
+impl Seen {
+    fn both(outcome: Outcome) -> Self {
+        let micros = if outcome == Outcome::Timeout {
+            3_001_000
+        } else {
+            31_400
+        };
+        Self {
+            v4: Some((outcome, micros)),
+            v6: Some((outcome, micros + 2_000)),
+        }
+    }
+
+    fn at_once(outcome: Outcome) -> Self {
+        Self {
+            v4: Some((outcome, 96)),
+            v6: Some((outcome, 104)),
+        }
+    }
+
+    fn dns(outcome: Outcome) -> Self {
+        Self {
+            v4: Some((outcome, 12_000)),
+            v6: Some((outcome, 12_000)),
+        }
+    }
+}
+
+fn fleet(seen: impl Fn(&str) -> Seen) -> Vec<VantageReport> {
+    use VantageClass::{Datacenter, Residential};
+    [
+        ("you", None, Some(64_500), None),
+        ("ams1", Some(("eu", "NL")), Some(64_511), Some(Datacenter)),
+        ("fra1", Some(("eu", "DE")), Some(64_512), Some(Datacenter)),
+        (
+            "home-b",
+            Some(("eu", "DE")),
+            Some(64_500),
+            Some(Residential),
+        ),
+        ("isp-b", Some(("eu", "FR")), Some(64_520), Some(Residential)),
+        ("nyc1", Some(("us", "US")), Some(64_513), Some(Datacenter)),
+        ("sgp1", Some(("asia", "SG")), Some(64_514), Some(Datacenter)),
+    ]
+    .into_iter()
+    .map(|(name, place, asn, class)| vantage(name, place, asn, class, seen(name)))
+    .collect()
+}
+
+fn vantage(
+    name: &str,
+    place: Option<(&str, &str)>,
+    asn: Option<u32>,
+    class: Option<VantageClass>,
+    seen: Seen,
+) -> VantageReport {
+    let id: VantageName = name.parse().unwrap();
+    let mut observations = Vec::new();
+    for (family, seen) in [(Family::V4, seen.v4), (Family::V6, seen.v6)] {
+        if let Some((outcome, micros)) = seen {
+            observations.extend(stages(&id, family, outcome, micros));
+        }
+    }
+    VantageReport {
+        vantage: Vantage {
+            region: place.map(|(region, _)| region.to_owned()),
+            country: place.map(|(_, country)| country.to_owned()),
+            asn,
+            class,
+            ..Vantage::named(id)
+        },
+        observations,
+    }
+}
+
+/// Name resolution, then stages until the outcome.
+fn stages(
+    vantage: &VantageName,
+    family: Family,
+    outcome: Outcome,
+    micros: u64,
+) -> Vec<Observation> {
+    let address = if family == Family::V4 { V4 } else { V6 }.parse().unwrap();
+    let observation = |stage: Stage, outcome: Outcome, sequence: u32| Observation {
+        check: CHECK.parse().unwrap(),
+        request: 1,
+        sequence: sequence + if family == Family::V4 { 0 } else { 10 },
+        vantage: vantage.clone(),
+        purpose: Purpose::Target,
+        stage,
+        host: "shop.example".into(),
+        source: None,
+        address: (stage != Stage::Dns).then_some(address),
+        port: (stage != Stage::Dns).then_some(443),
+        family: Some(family),
+        started_at: Timestamp(1_767_323_045_678_000),
+        elapsed_ms: Duration::from_micros(micros).into(),
+        slot: 0,
+        outcome,
+        said_by: None,
+        detail: (outcome == Outcome::NotMeasured).then(|| {
+            format!(
+                "no {} here",
+                if family == Family::V4 { "IPv4" } else { "IPv6" }
+            )
+        }),
+        facts: None,
+    };
+    if outcome == Outcome::Nxdomain {
+        return vec![observation(Stage::Dns, outcome, 0)];
+    }
+    let mut dns = observation(Stage::Dns, Outcome::Ok, 0);
+    dns.facts = Some(Facts::Dns(DnsFacts {
+        resolver: None,
+        kind: ResolverKind::System,
+        record_type: if family == Family::V4 {
+            RecordType::A
+        } else {
+            RecordType::Aaaa
+        },
+        rcode: Some(0),
+        answers: Vec::new(),
+        cname_chain: Vec::new(),
+    }));
+    let mut all = vec![dns, observation(Stage::Tcp, outcome, 1)];
+    if outcome == Outcome::Ok {
+        all.extend([
+            observation(Stage::Tls, outcome, 2),
+            observation(Stage::Http, outcome, 3),
+        ]);
+    }
+    all
+}
+
+fn report(target: &str, vantages: Vec<VantageReport>, scope: Scope) -> Report {
+    Report {
+        schema: REPORT_SCHEMA.into(),
+        id: CHECK.parse().unwrap(),
+        started_at: Timestamp(1_767_323_045_678_000),
+        duration_ms: Duration::from_millis(2_412).into(),
+        target: Target::parse(target).unwrap(),
+        verdict: Verdict {
+            scope,
+            mechanism: Mechanism::None,
+            headline: String::new(),
+            actor: Actor::Unknown,
+            confidence: 0.97,
+            intermittent: false,
+            complete: true,
+            scopes: [(scope, 1.0)].into(),
+            causes: Vec::new(),
+            evidence: Vec::new(),
+            advisories: Vec::new(),
+            next: Vec::new(),
+        },
+        subject: Subject {
+            vantage: Some(VantageName::you()),
+            public_address: None,
+            asn: None,
+            local: LocalFacts::default(),
+        },
+        vantages,
+    }
+}
+
+fn cause(id: CauseId, probability: f64, title: &str) -> CauseReport {
+    CauseReport {
+        id,
+        probability,
+        title: title.into(),
+        confirm: Vec::new(),
+        fix: Vec::new(),
+        time_to_fix: String::new(),
+    }
+}
+
+fn evidence(number: usize, says: &str) -> Evidence {
+    Evidence {
+        id: format!("E{number}"),
+        says: says.into(),
+        favours: Vec::new(),
+        log10_bayes_factor: 2.0,
+        vantages: Vec::new(),
+    }
+}
