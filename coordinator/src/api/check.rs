@@ -1,0 +1,309 @@
+//! One `Check` call: reads the question, picks the vantages, makes the caller a vantage itself, and follows the engine until
+//! there is a report or the caller is gone.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use onlyhere_diagnosis::Case;
+use onlyhere_proto::{
+    CheckId, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target, Vantage, VantageName,
+    limits, wire,
+};
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+use wire::{
+    public_service_check_request::Message as FromCaller,
+    public_service_check_response::Message as ToCaller,
+};
+
+use super::{Api, admission::Admitted};
+use crate::{
+    clock,
+    config::private,
+    engine::{self, Audience, Check, News},
+    fleet::{Answers, CheckEar, Event, Line, Offence, Order},
+    plan,
+    tokens::Token,
+};
+
+/// From the opening of the stream to the question.
+const START: Duration = Duration::from_secs(10);
+/// For a check whose caller does not say.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const SHORTEST: Duration = Duration::from_millis(500);
+/// A caller that reads nothing for this long does not get its report.
+const DELIVERY: Duration = Duration::from_secs(10);
+
+/// The way to the caller.
+#[derive(Clone)]
+pub(super) struct Outbox(pub(super) mpsc::Sender<Result<wire::PublicServiceCheckResponse, Status>>);
+
+impl Outbox {
+    fn try_send(&self, message: ToCaller) -> bool {
+        let response = wire::PublicServiceCheckResponse {
+            message: Some(message),
+        };
+        self.0.try_send(Ok(response)).is_ok()
+    }
+
+    async fn send(&self, message: Result<ToCaller, Status>) {
+        let response = message.map(|message| wire::PublicServiceCheckResponse {
+            message: Some(message),
+        });
+        let _ = tokio::time::timeout(DELIVERY, self.0.send(response)).await;
+    }
+}
+
+impl Audience for Outbox {
+    fn tell(&self, news: News) {
+        // A caller that reads too slowly misses news, and still gets its report.
+        let _ = self.try_send(match news {
+            News::Observations(observations) => ToCaller::Observations(wire::ObservationBatch {
+                observations: observations.iter().map(Into::into).collect(),
+            }),
+            News::Provisional(verdict) => ToCaller::Provisional((&*verdict).into()),
+        });
+    }
+}
+
+/// One call.
+pub(super) struct Session {
+    pub(super) api: Api,
+    pub(super) token: Token,
+    pub(super) address: Option<IpAddr>,
+    pub(super) outbox: Outbox,
+    pub(super) admitted: Admitted,
+}
+
+/// What the caller wants to know, read strictly.
+struct Question {
+    target: Target,
+    from: Vec<Selector>,
+    local: Option<LocalFacts>,
+    seen: Option<Symptom>,
+    timeout: Duration,
+}
+
+type Inbound = Streaming<wire::PublicServiceCheckRequest>;
+
+impl Session {
+    pub(super) async fn run(self, mut inbound: Inbound) {
+        let outbox = self.outbox.clone();
+        let refusal = tokio::select! {
+            done = self.answer(&mut inbound) => done.err(),
+            () = outbox.0.closed() => return tracing::info!(token = self.token.id, "the caller is gone"),
+        };
+        if let Some(status) = refusal {
+            tracing::info!(
+                token = self.token.id,
+                why = status.message(),
+                "check refused"
+            );
+            outbox.send(Err(status)).await;
+        }
+        drop(self.admitted);
+    }
+
+    async fn answer(&self, inbound: &mut Inbound) -> Result<(), Status> {
+        let first = tokio::time::timeout(START, inbound.message()).await;
+        let Ok(Ok(Some(wire::PublicServiceCheckRequest {
+            message: Some(FromCaller::Start(start)),
+        }))) = first
+        else {
+            return Err(Status::invalid_argument(
+                "the first message of a check is its start",
+            ));
+        };
+        let question = self.read(start)?;
+        let id = new_check_id()?;
+        // The ear is opened before anybody is picked, so that no loss of a line goes unheard.
+        let ear = self.api.fleet.listen(&id);
+        let (check, you) = self.prepare(id.clone(), question)?;
+        self.outbox.try_send(ToCaller::Accepted(wire::Accepted {
+            check_id: id.to_string(),
+            public_address: self.address.map(|a| a.to_string()).unwrap_or_default(),
+            vantages: check.case.vantages.iter().map(Into::into).collect(),
+        }));
+        tracing::info!(check = %id, token = self.token.id, target = check.case.target.input,
+            vantages = check.case.vantages.len(), "begun");
+        let report = self.follow(check, ear, you, inbound).await?;
+        tracing::info!(check = %id, scope = %report.verdict.scope, ms = report.duration_ms.as_millis(), "concluded");
+        let message = ToCaller::Report((&report).into());
+        self.api.store.put(&self.token.id, report);
+        self.outbox.send(Ok(message)).await;
+        Ok(())
+    }
+
+    fn read(&self, start: wire::Start) -> Result<Question, Status> {
+        let refuse = |why: String| Status::invalid_argument(why);
+        let target = Target::parse(&start.target).map_err(|e| refuse(e.to_string()))?;
+        if let Some(kind) = private(&target, &self.api.config.allow_private) {
+            return Err(refuse(format!(
+                "{} is {kind}: private targets are judged locally, no remote vantage is asked (unless the coordinator's allow_private covers it)",
+                target.host
+            )));
+        }
+        if start.from.len() > limits::SELECTORS {
+            return Err(refuse(format!(
+                "at most {} selectors can be given",
+                limits::SELECTORS
+            )));
+        }
+        let from = start.from.iter().map(|text| text.parse::<Selector>());
+        let from = from
+            .collect::<Result<_, _>>()
+            .map_err(|e| refuse(e.to_string()))?;
+        let seen = match start.seen.as_str() {
+            "" => None,
+            seen => Some(seen.parse::<Symptom>().map_err(|e| refuse(e.to_string()))?),
+        };
+        let local = LocalFacts::try_from(start.local.unwrap_or_default())
+            .map_err(|e: Invalid| refuse(e.to_string()))?;
+        let timeout = match start.timeout_ms {
+            0 => TIMEOUT,
+            ms => Duration::from_millis(ms.into()).clamp(SHORTEST, limits::DEADLINE),
+        };
+        let local = (!start.no_local).then_some(local);
+        Ok(Question {
+            target,
+            from,
+            local,
+            seen,
+            timeout,
+        })
+    }
+
+    /// The case, the lines to its vantages, and the caller's own line unless it is no vantage.
+    fn prepare(
+        &self,
+        id: CheckId,
+        question: Question,
+    ) -> Result<(Check, Option<Arc<Line>>), Status> {
+        let fleet = self.api.fleet.vantages();
+        let caller = plan::locate(self.address, &fleet);
+        let is_vantage = question.local.is_some();
+        let picked = plan::pick(&fleet, Some(&caller), &question.from)
+            .map_err(|e| Status::failed_precondition(e.to_string()))?;
+        let mut lines = BTreeMap::new();
+        let mut vantages = Vec::new();
+        for vantage in picked {
+            if let Some(line) = self.api.fleet.line(&vantage.id) {
+                lines.insert(vantage.id.clone(), line);
+                vantages.push(vantage);
+            }
+        }
+        if lines.is_empty() && !is_vantage {
+            return Err(Status::failed_precondition(
+                "no probe is attached, and the caller is no vantage: nobody can try",
+            ));
+        }
+        let you = is_vantage.then(|| Arc::new(self.caller_line(caller.clone())));
+        if let Some(you) = &you {
+            lines.insert(VantageName::you(), Arc::clone(you));
+            vantages.insert(0, caller.clone());
+        }
+        let config = &self.api.config;
+        let case = Case {
+            check: id,
+            target: question.target,
+            subject: Subject {
+                vantage: is_vantage.then(VantageName::you),
+                public_address: self.address,
+                asn: caller.asn,
+                local: question.local.unwrap_or_default(),
+            },
+            vantages,
+            controls: config.controls(),
+            resolvers: config.dns.resolvers.clone(),
+            seen: question.seen,
+            attempt_timeout: attempt_timeout(question.timeout),
+        };
+        let check = Check {
+            case,
+            lines,
+            started_at: clock::now(),
+            budget: budget(question.timeout),
+            allow_private: config.allow_private.clone(),
+        };
+        Ok((check, you))
+    }
+
+    fn caller_line(&self, caller: Vantage) -> Line {
+        let outbox = self.outbox.clone();
+        Line::new(caller, move |order| {
+            outbox.try_send(match order {
+                Order::Check(request) => ToCaller::Check((&*request).into()),
+                Order::Cancel(check, request) => ToCaller::Cancel(wire::CancelRequest {
+                    check_id: check.to_string(),
+                    request,
+                }),
+            })
+        })
+    }
+
+    /// Reads the caller's answers while the engine works.
+    async fn follow(
+        &self,
+        check: Check,
+        ear: CheckEar,
+        you: Option<Arc<Line>>,
+        inbound: &mut Inbound,
+    ) -> Result<Report, Status> {
+        let id = check.case.check.clone();
+        let concluded = engine::conclude(check, ear, &self.outbox);
+        tokio::pin!(concluded);
+        tokio::select! {
+            report = concluded.as_mut() => return Ok(report),
+            read = self.read_answers(you.as_deref(), inbound) => {
+                read.map_err(|offence| Status::invalid_argument(offence.to_string()))?;
+            }
+        }
+        // It will send nothing more, and may still be waiting for the report.
+        self.api.fleet.tell(&id, Event::Lost(VantageName::you()));
+        Ok(concluded.await)
+    }
+
+    /// Until the caller closes its side.
+    async fn read_answers(&self, you: Option<&Line>, inbound: &mut Inbound) -> Result<(), Offence> {
+        while let Ok(Some(message)) = inbound.message().await {
+            match (message.message, you) {
+                (Some(FromCaller::Observations(batch)), Some(you)) => {
+                    self.api
+                        .fleet
+                        .deliver(you, Answers(you).observations(batch)?);
+                }
+                (Some(FromCaller::Done(done)), Some(you)) => {
+                    if let Some((check, request)) = Answers(you).done(done)? {
+                        self.api
+                            .fleet
+                            .tell(&check, Event::Done(VantageName::you(), request));
+                    }
+                }
+                (Some(FromCaller::Start(_)), _) => return Err(Offence::OutOfTurn("second start")),
+                (Some(_), None) => {
+                    return Err(Offence::OutOfTurn("caller that is no vantage sent a"));
+                }
+                // A message of a newer caller.
+                (None, _) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn new_check_id() -> Result<CheckId, Status> {
+    let id = ulid::Ulid::generate().to_string();
+    id.parse()
+        .map_err(|_| Status::internal("no check id could be made"))
+}
+
+/// One attempt of one stage: 3/10 of the whole, so that two silent stages and a round of retries fit.
+fn attempt_timeout(timeout: Duration) -> Duration {
+    (timeout * 3 / 10)
+        .max(Duration::from_millis(500))
+        .min(limits::ATTEMPT_TIMEOUT)
+}
+
+/// What is left of the caller's time when the report must be on its way.
+fn budget(timeout: Duration) -> Duration {
+    timeout - (timeout / 20).min(Duration::from_millis(300))
+}

@@ -1,0 +1,184 @@
+//! The command line: what can be asked of the program, and where each of it is done.
+
+mod probe;
+mod serve;
+mod token;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    config::{Config, InvalidConfig},
+    data_file::DataError,
+    identity::IdentityError,
+    serve::ServeError,
+};
+
+/// Asks probes in other networks and the caller to try the same target at the same moment, and says whose fault it is.
+#[derive(Debug, Parser)]
+#[command(name = "onlyhere-coordinator", version, about)]
+pub struct Arguments {
+    /// How the log on stderr is written; what is logged says ONLYHERE_LOG (such as debug, or onlyhere_coordinator=trace).
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve probes and people until told to stop.
+    Serve(Settings),
+    /// Tokens: for probes to join, for people to ask.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Probes that have enrolled.
+    #[command(subcommand)]
+    Probe(probe::ProbeCommand),
+    /// The settings in force.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the settings can be used.
+    Check(Settings),
+    /// Print the settings with every default, as TOML.
+    Print(Settings),
+}
+
+/// Where the settings and the data are.
+#[derive(Debug, Clone, Args)]
+struct Settings {
+    /// Settings, as TOML; variables such as ONLYHERE_API__LISTEN win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the CA, tokens and enrolled probes are kept [default: /var/lib/onlyhere-coordinator for root,
+    /// otherwise $XDG_STATE_HOME/onlyhere-coordinator].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Wrong usage, in one sentence that says what would be right.
+    #[error("{0}")]
+    Usage(String),
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] InvalidConfig),
+    /// The data directory.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The CA.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A port.
+    #[error("cannot listen on {key} = {address}: {source}")]
+    Listen {
+        /// Which setting.
+        key: &'static str,
+        /// Its value.
+        address: std::net::SocketAddr,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// Serving.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The runtime.
+    #[error("cannot start: {0}")]
+    Start(std::io::Error),
+}
+
+impl CommandError {
+    /// 2 for wrong usage or settings, 1 for our own failure.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Config(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl Arguments {
+    /// Does what was asked.
+    pub fn run(self) -> Result<(), CommandError> {
+        match self.command {
+            Command::Serve(settings) => serve::run(&settings),
+            Command::Token(command) => command.run(),
+            Command::Probe(command) => command.run(),
+            Command::Config(ConfigCommand::Check(settings)) => {
+                settings.load()?;
+                println!("the settings are in order");
+                Ok(())
+            }
+            Command::Config(ConfigCommand::Print(settings)) => {
+                print!("{}", settings.load()?.to_toml());
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Settings {
+    fn load(&self) -> Result<Config, CommandError> {
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Ok(Config::load(self.config.as_deref(), environment)?)
+    }
+
+    /// The data directory, made for its owner alone if it is not there.
+    fn data_dir(&self) -> Result<PathBuf, CommandError> {
+        let dir = match &self.data_dir {
+            Some(dir) => dir.clone(),
+            None => default_data_dir()?,
+        };
+        create_private(&dir).map_err(DataError::io("create", &dir))?;
+        Ok(dir)
+    }
+}
+
+fn create_private(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+}
+
+fn default_data_dir() -> Result<PathBuf, CommandError> {
+    const NAME: &str = "onlyhere-coordinator";
+    if is_root() {
+        return Ok(Path::new("/var/lib").join(NAME));
+    }
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    let none = || "there is no home directory to keep data in: give --data-dir DIR".to_owned();
+    Ok(state
+        .ok_or_else(none)
+        .map_err(CommandError::Usage)?
+        .join(NAME))
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0)
+}

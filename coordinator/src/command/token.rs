@@ -1,0 +1,269 @@
+//! `token create|list|revoke`
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use onlyhere_proto::{Timestamp, VantageClass, VantageName};
+
+use super::{CommandError, Settings};
+use crate::{
+    clock,
+    config::Config,
+    identity::Authority,
+    place::{self, Place},
+    tokens::{ADMIN, CLIENT, JoinToken, Token, TokenKind, Tokens},
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token and print it, once; only its hash is kept.
+    Create(Box<Create>),
+    /// List tokens.
+    List(Settings),
+    /// Withdraw tokens by id or name.
+    Revoke {
+        /// The token's id, or a name (then all tokens of that name).
+        id_or_name: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// Who may use it for what: a probe to join, a client to check, an admin to read all reports as well.
+    #[arg(long, value_enum)]
+    kind: TokenKind,
+    /// Whose it is; of a probe token the name the probe gets.
+    #[arg(long)]
+    name: VantageName,
+    /// Region of the probe, such as eu.
+    #[arg(long, value_parser = place::parse_region)]
+    region: Option<String>,
+    /// Country of the probe, such as DE.
+    #[arg(long, value_parser = place::parse_country)]
+    country: Option<String>,
+    /// AS number of the probe's network.
+    #[arg(long, value_parser = place::parse_asn)]
+    asn: Option<u32>,
+    /// What kind of network the probe sits in: datacenter, residential or mobile.
+    #[arg(long)]
+    class: Option<VantageClass>,
+    /// Further labels of the probe.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = place::parse_label)]
+    labels: Vec<(String, String)>,
+    /// How often it can be used [default: 1 for probes, without limit for others].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    uses: Option<u32>,
+    /// How long it can be used, such as 30m, 24h or 7d [default: 24h for probes, without end for others].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    expires: Option<Duration>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl TokenCommand {
+    pub(super) fn run(self) -> Result<(), CommandError> {
+        match self {
+            Self::Create(create) => create.run(),
+            Self::List(settings) => list(&settings),
+            Self::Revoke {
+                id_or_name,
+                settings,
+            } => revoke(&id_or_name, &settings),
+        }
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Create {
+    fn run(self) -> Result<(), CommandError> {
+        let is_probe = self.kind == TokenKind::Probe;
+        self.check(is_probe)?;
+        let config = self.settings.load()?;
+        let dir = self.settings.data_dir()?;
+        let now = clock::now();
+        let (token, secret) = Token::generate(self.kind, self.name, now);
+        let uses = self.uses.or(is_probe.then_some(1));
+        let expires = self.expires.or(is_probe.then_some(DAY));
+        let token = Token {
+            place: Place {
+                region: self.region,
+                country: self.country,
+                asn: self.asn,
+                class: self.class,
+                labels: self.labels.into_iter().collect(),
+            },
+            uses,
+            uses_left: uses,
+            expires_at: expires.map(|time| after(now, time)),
+            ..token
+        };
+        let text = match self.kind {
+            TokenKind::Probe => JoinToken {
+                address: advertised(&config),
+                ca_sha256: Authority::load_or_create(&dir)?.fingerprint(),
+                secret: secret.as_str().to_owned(),
+            }
+            .to_text(),
+            TokenKind::Client => format!("{CLIENT}{}", secret.as_str()),
+            TokenKind::Admin => format!("{ADMIN}{}", secret.as_str()),
+        };
+        Tokens::in_dir(&dir).add(token)?;
+        println!("{text}");
+        Ok(())
+    }
+
+    fn check(&self, is_probe: bool) -> Result<(), CommandError> {
+        let usage = |why: String| Err(CommandError::Usage(why));
+        if self.name.is_you() && is_probe {
+            return usage("`you` is the caller's name: give the probe another --name".into());
+        }
+        if self.labels.len() > place::LABELS {
+            return usage(format!("a probe has at most {} labels", place::LABELS));
+        }
+        let has_place = self.region.is_some()
+            || self.country.is_some()
+            || self.asn.is_some()
+            || self.class.is_some()
+            || !self.labels.is_empty();
+        if has_place && !is_probe {
+            return usage(
+                "--region, --country, --asn, --class and --label say where a probe sits: they go with --kind probe".into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn after(now: Timestamp, time: Duration) -> Timestamp {
+    Timestamp(
+        now.0
+            .saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)),
+    )
+}
+
+/// Where probes shall dial: as set; else the address listened on; else, with a warning, this machine's own towards the
+/// world, which is wrong behind address translation.
+fn advertised(config: &Config) -> String {
+    if let Some(advertise) = &config.probes.advertise {
+        return advertise.clone();
+    }
+    let listen = config.probes.listen;
+    if !listen.ip().is_unspecified() {
+        return listen.to_string();
+    }
+    let outward = outward_address(listen)
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], listen.port())));
+    eprintln!(
+        "onlyhere-coordinator: probes.advertise is not set; the token carries {outward}, this machine's own address \
+         (set probes.advertise = \"HOST:PORT\" if probes reach it under another)"
+    );
+    outward.to_string()
+}
+
+/// The source address of packets to the world; connecting a UDP socket sends none. 192.88.99.1 stands for the world.
+fn outward_address(listen: SocketAddr) -> Option<SocketAddr> {
+    let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+    socket.connect(("192.88.99.1", 9)).ok()?;
+    Some(SocketAddr::new(
+        socket.local_addr().ok()?.ip(),
+        listen.port(),
+    ))
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a time is a number and a unit (s, m, h, d), as in 30m, 24h or 7d".to_owned();
+    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(at);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match number.checked_mul(seconds) {
+        Some(total @ 1..=3_153_600_000) => Ok(Duration::from_secs(total)),
+        _ => Err("a token lives from a second to a hundred years".into()),
+    }
+}
+
+fn list(settings: &Settings) -> Result<(), CommandError> {
+    let tokens = Tokens::in_dir(&settings.data_dir()?).list()?;
+    let now = clock::now();
+    println!(
+        "{:<11} {:<7} {:<20} {:<10} {:<25} STATE",
+        "ID", "KIND", "NAME", "USES LEFT", "EXPIRES"
+    );
+    for token in tokens {
+        let uses = token
+            .uses_left
+            .map_or("unlimited".into(), |uses| uses.to_string());
+        let expires = token
+            .expires_at
+            .map_or("never".into(), |end| end.to_string());
+        let state = match token.usable(now) {
+            Ok(()) => "good".to_owned(),
+            Err(refused) => refused.label().to_owned(),
+        };
+        println!(
+            "{:<11} {:<7} {:<20} {uses:<10} {expires:<25} {state}",
+            token.id,
+            token.kind.label(),
+            token.name
+        );
+    }
+    Ok(())
+}
+
+fn revoke(id_or_name: &str, settings: &Settings) -> Result<(), CommandError> {
+    match Tokens::in_dir(&settings.data_dir()?).revoke(id_or_name)? {
+        0 => Err(CommandError::Usage(format!(
+            "no token `{id_or_name}` that is not revoked yet; `onlyhere-coordinator token list` lists them"
+        ))),
+        count => {
+            println!("revoked {count}");
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("24h"), Ok(DAY));
+        assert_eq!(parse_duration("7d"), Ok(7 * DAY));
+        for wrong in [
+            "",
+            "24",
+            "h",
+            "1w",
+            "-1h",
+            "0s",
+            "1.5h",
+            "99999999999999999999d",
+            "9999999999999d",
+        ] {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_token_carries_the_address_that_is_set() {
+        let mut config = Config::default();
+        config.probes.listen = "198.51.100.1:7443".parse().unwrap();
+        assert_eq!(advertised(&config), "198.51.100.1:7443");
+        config.probes.advertise = Some("coordinator.example:7443".into());
+        assert_eq!(advertised(&config), "coordinator.example:7443");
+    }
+}

@@ -1,0 +1,395 @@
+//! Settings: defaults, then the file of `--config`, then `ONLYHERE_*` variables; unknown keys are refused by name.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    error::Kind,
+    providers::{Format, Serialized, Toml},
+    value::{Dict, Map, Value},
+};
+use ipnet::IpNet;
+use onlyhere_proto::{Target, limits};
+use serde::{Deserialize, Serialize};
+
+/// Settings that another program of the project reads from the same environment.
+const OF_OTHERS: &[&str] = &[
+    "log",
+    "coordinator",
+    "token",
+    "guard",
+    "source_addresses",
+    "labels",
+];
+const PREFIX: &str = "ONLYHERE_";
+
+/// Everything that can be set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Sites believed healthy, for telling a broken vantage from a broken target.
+    pub controls: Vec<Control>,
+    /// Special ranges in which targets may be checked by remote vantages.
+    pub allow_private: Vec<IpNet>,
+    /// Where probes attach.
+    pub probes: Probes,
+    /// Where people ask.
+    pub api: Api,
+    /// Name resolution.
+    pub dns: Dns,
+    /// Where reports are kept.
+    pub store: Store,
+    /// How several coordinators share one fleet.
+    pub bus: Bus,
+    /// Address databases.
+    pub geo: Geo,
+}
+
+/// `[probes]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probes {
+    /// Address of the probe port.
+    pub listen: SocketAddr,
+    /// `HOST:PORT` under which probes reach it; join tokens carry it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    /// Address of the people's port.
+    pub listen: SocketAddr,
+    /// True: a reverse proxy in front does TLS and tells the caller's address as the last of X-Forwarded-For.
+    pub behind_proxy: bool,
+    /// Certificate and key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ApiTls>,
+}
+
+/// `[api.tls]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiTls {
+    /// PEM file: the certificate, then those that lead to its root.
+    pub cert: PathBuf,
+    /// PEM file: the private key.
+    pub key: PathBuf,
+}
+
+/// `[dns]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// Resolvers that vantages ask besides their own.
+    pub resolvers: Vec<IpAddr>,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// `memory://`
+    pub url: String,
+}
+
+/// `[bus]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bus {
+    /// `local`
+    pub url: String,
+}
+
+/// `[geo]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Geo {
+    /// None can be read yet.
+    pub mmdb: Vec<PathBuf>,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 7443)),
+            advertise: None,
+        }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
+            behind_proxy: false,
+            tls: None,
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: "memory://".into(),
+        }
+    }
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Self {
+            url: "local".into(),
+        }
+    }
+}
+
+/// A control, written as a target is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Control(pub Target);
+
+impl TryFrom<String> for Control {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Target::parse(&text)
+            .map(Self)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl From<Control> for String {
+    fn from(control: Control) -> Self {
+        control.0.input
+    }
+}
+
+/// Why the settings cannot be used, in one sentence that says what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {why}")]
+    File {
+        /// Which file.
+        path: String,
+        /// The system's word.
+        why: String,
+    },
+    /// A key that does not exist.
+    #[error("{place}: unknown key `{key}`; known here are {known}")]
+    UnknownKey {
+        /// The file, or the environment.
+        place: String,
+        /// Its full name.
+        key: String,
+        /// Those that would be right.
+        known: String,
+    },
+    /// A value that cannot be.
+    #[error("{place}: {key}: {why}")]
+    Value {
+        /// The file, or the environment.
+        place: String,
+        /// The key's full name.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Settings that do not go together, or that a later version brings.
+    #[error("{0}")]
+    Conflict(String),
+}
+
+impl Config {
+    /// Reads and checks the settings; `environment` is the process's.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, InvalidConfig> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path).map_err(|error| InvalidConfig::File {
+                path: path.display().to_string(),
+                why: error.to_string(),
+            })?;
+            figment = figment.merge(Named(
+                path.display().to_string(),
+                Toml::string(&text).data(),
+            ));
+        }
+        let environment = environment_values(environment);
+        let named = Named(
+            "environment".into(),
+            Ok(Profile::Default.collect(environment)),
+        );
+        let config: Self = figment.merge(named).extract().map_err(explain)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Every address that may be tried though it is in a special range.
+    pub fn is_allowed(&self, address: IpAddr) -> bool {
+        self.allow_private.iter().any(|net| net.contains(&address))
+    }
+
+    /// The controls as targets.
+    pub fn controls(&self) -> Vec<Target> {
+        self.controls
+            .iter()
+            .map(|control| control.0.clone())
+            .collect()
+    }
+
+    /// As TOML, with every default.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("texts, numbers and lists are always TOML")
+    }
+
+    fn check(&self) -> Result<(), InvalidConfig> {
+        let refuse = |why: String| Err(InvalidConfig::Conflict(why));
+        if !self.api.listen.ip().is_loopback() && self.api.tls.is_none() && !self.api.behind_proxy {
+            return refuse(format!(
+                "api.listen is {}, which others can reach, and tokens would cross the network in clear: \
+                 set api.tls.cert and api.tls.key, or api.behind_proxy = true when a reverse proxy does TLS",
+                self.api.listen
+            ));
+        }
+        if self.store.url != "memory://" {
+            return refuse(format!(
+                "store.url is `{}`, but this version keeps reports in memory only: leave store.url out",
+                self.store.url
+            ));
+        }
+        if self.bus.url != "local" {
+            return refuse(format!(
+                "bus.url is `{}`, but this version runs as a single coordinator: leave bus.url out",
+                self.bus.url
+            ));
+        }
+        if !self.geo.mmdb.is_empty() {
+            return refuse(
+                "geo.mmdb is set, but this version reads no address databases: leave geo.mmdb out"
+                    .into(),
+            );
+        }
+        if self.dns.resolvers.len() > limits::RESOLVERS {
+            return refuse(format!(
+                "dns.resolvers names more than {} resolvers",
+                limits::RESOLVERS
+            ));
+        }
+        if let Some(advertise) = &self.probes.advertise
+            && !is_host_and_port(advertise)
+        {
+            return refuse(format!(
+                "probes.advertise is `{advertise}`, which is no HOST:PORT, as in coordinator.example:7443"
+            ));
+        }
+        self.check_controls()
+    }
+
+    fn check_controls(&self) -> Result<(), InvalidConfig> {
+        for Control(target) in &self.controls {
+            if let Some(kind) = private(target, &self.allow_private) {
+                return Err(InvalidConfig::Conflict(format!(
+                    "controls names `{}`, which is {kind}: no remote vantage can try it unless allow_private covers it",
+                    target.input
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The special range in which a target lies, unless one of `allowed` covers it.
+pub fn private(target: &Target, allowed: &[IpNet]) -> Option<&'static str> {
+    let kind = target.special_range()?;
+    let covered = match &target.host {
+        onlyhere_proto::Host::Address(address) => allowed.iter().any(|net| net.contains(address)),
+        // `localhost`
+        onlyhere_proto::Host::Name(_) => false,
+    };
+    (!covered).then_some(kind)
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    Target::parse(&format!("tcp://{text}")).is_ok()
+}
+
+/// Variables of this program as nested values: `ONLYHERE_API__LISTEN` is `api.listen`.
+fn environment_values(environment: impl Iterator<Item = (String, String)>) -> Dict {
+    let mut all = Value::from(Dict::new());
+    for (name, value) in environment {
+        let Some(name) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else {
+            continue;
+        };
+        let key = name.replace("__", ".");
+        if OF_OTHERS.contains(&key.split('.').next().unwrap_or_default()) {
+            continue;
+        }
+        let value: Value = value.parse().unwrap_or_else(|never| match never {});
+        all = merge(all, figment::util::nest(&key, value));
+    }
+    all.into_dict().unwrap_or_default()
+}
+
+fn merge(into: Value, from: Value) -> Value {
+    match (into, from) {
+        (Value::Dict(tag, mut into), Value::Dict(_, from)) => {
+            for (key, value) in from {
+                let value = match into.remove(&key) {
+                    Some(old) => merge(old, value),
+                    None => value,
+                };
+                into.insert(key, value);
+            }
+            Value::Dict(tag, into)
+        }
+        (_, from) => from,
+    }
+}
+
+/// Values with the name of where they stand.
+struct Named(String, Result<Map<Profile, Dict>, figment::Error>);
+
+impl Provider for Named {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.1.clone()
+    }
+}
+
+fn explain(error: figment::Error) -> InvalidConfig {
+    let place = error
+        .metadata
+        .as_ref()
+        .map_or_else(|| "settings".into(), |m| m.name.to_string());
+    match &error.kind {
+        Kind::UnknownField(field, known) => {
+            let mut path = error.path.clone();
+            if path.last() != Some(field) {
+                path.push(field.clone());
+            }
+            InvalidConfig::UnknownKey {
+                place,
+                key: path.join("."),
+                known: known.join(", "),
+            }
+        }
+        kind if error.path.is_empty() => InvalidConfig::Conflict(format!("{place}: {kind}")),
+        kind => InvalidConfig::Value {
+            place,
+            key: error.path.join("."),
+            why: kind.to_string(),
+        },
+    }
+}

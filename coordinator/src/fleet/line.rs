@@ -1,0 +1,113 @@
+//! A line: the open stream to one vantage, a probe or the caller.
+
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use onlyhere_proto::{CheckId, CheckRequest, Vantage, VantageName};
+use tokio_util::sync::CancellationToken;
+
+use super::{Ledger, answers::Offence};
+
+/// What a vantage is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Try this.
+    Check(Box<CheckRequest>),
+    /// Stop trying that.
+    Cancel(CheckId, u32),
+}
+
+/// Why a line is ended from our side.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// The same probe has attached again.
+    #[error("attached again over another connection")]
+    Replaced,
+    /// It misbehaved.
+    #[error("cut off: {0}")]
+    Offence(#[from] Offence),
+    /// It is no longer on the roll, or with another key.
+    #[error("not enrolled any more")]
+    StruckOff,
+    /// The vantage has gone by itself.
+    #[error("the stream was closed")]
+    Closed,
+    /// The coordinator stops.
+    #[error("the coordinator is stopping")]
+    Stopping,
+}
+
+type SendOrder = Box<dyn Fn(Order) -> bool + Send + Sync>;
+
+/// The open stream to one vantage. Sending never waits: a vantage that does not read its orders is a lost one.
+pub struct Line {
+    vantage: Vantage,
+    ledger: Mutex<Ledger>,
+    send: SendOrder,
+    ended: CancellationToken,
+    why: OnceLock<End>,
+}
+
+impl Line {
+    /// A line to `vantage`; `send` hands an order to its stream, and says false when the stream's queue is full or gone.
+    pub fn new(vantage: Vantage, send: impl Fn(Order) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            vantage,
+            ledger: Mutex::default(),
+            send: Box::new(send),
+            ended: CancellationToken::new(),
+            why: OnceLock::new(),
+        }
+    }
+
+    /// Whose line it is.
+    pub fn vantage(&self) -> &Vantage {
+        &self.vantage
+    }
+
+    /// The vantage's name.
+    pub fn name(&self) -> &VantageName {
+        &self.vantage.id
+    }
+
+    /// Sends a request; false when it cannot be sent.
+    pub fn ask(&self, request: CheckRequest) -> bool {
+        if self.ended.is_cancelled() {
+            return false;
+        }
+        // First the ledger: the answer may be here before this function returns.
+        self.ledger().sent((request.check.clone(), request.request));
+        (self.send)(Order::Check(Box::new(request)))
+    }
+
+    /// Withdraws a request. When the queue is full the vantage does a little work in vain.
+    pub fn cancel(&self, check: &CheckId, request: u32) {
+        let _ = (self.send)(Order::Cancel(check.clone(), request));
+    }
+
+    /// Ends the line from our side; the first reason counts.
+    pub fn end(&self, why: End) {
+        let _ = self.why.set(why);
+        self.ended.cancel();
+    }
+
+    /// Waits until our side ends the line.
+    pub async fn ended(&self) -> End {
+        self.ended.cancelled().await;
+        self.why.get().cloned().unwrap_or(End::Closed)
+    }
+
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line")
+            .field("vantage", &self.vantage.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,195 @@
+//! The running coordinator. Listeners and the end come from outside; everything else is built here, once.
+
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
+
+use onlyhere_proto::{
+    limits,
+    wire::{
+        DESCRIPTORS, probe_service_server::ProbeServiceServer,
+        public_service_server::PublicServiceServer,
+    },
+};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::Routes;
+
+use crate::{
+    api::{self, Admission, Api, PublicPort},
+    config::Config,
+    data_file::DataError,
+    fleet::{End, Fleet, ProbePort, roll::Roll, watch_roll},
+    identity::{Authority, IdentityError, tls},
+    listen::{self, Port, Stop},
+    store::Memory,
+    tokens::Tokens,
+};
+
+/// Connections of people, of probes, and of those that may only enrol.
+const PEOPLE: usize = 2_048;
+const PROBES: usize = 12_288;
+const STRANGERS: usize = 512;
+/// Streams of one connection: a caller's checks and listings; a probe has one.
+const PEOPLE_STREAMS: u32 = 64;
+const PROBE_STREAMS: u32 = 8;
+/// A signing request and a secret are far smaller.
+const ENROL_MESSAGE: usize = 64 * 1024;
+/// How soon a probe that was struck off loses its line.
+const ROLL_WATCH: Duration = Duration::from_secs(5);
+/// Checks that are under way at the end are waited for; connections are then given time to close.
+const DRAIN_CHECKS: Duration = Duration::from_secs(20);
+const DRAIN_CONNECTIONS: Duration = Duration::from_secs(5);
+
+/// Bound already, so that whoever starts the coordinator knows its ports.
+pub struct Listeners {
+    /// Where probes attach.
+    pub probes: TcpListener,
+    /// Where people ask.
+    pub api: TcpListener,
+}
+
+/// Why the coordinator cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Its data directory.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Its certificates.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The reflection service.
+    #[error("gRPC reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Serves until `shutdown`, then drains. `ready` is called once both ports serve.
+pub async fn serve(
+    listeners: Listeners,
+    config: Config,
+    data_dir: &Path,
+    ready: impl FnOnce(),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let authority = Arc::new(Authority::load_or_create(data_dir)?);
+    let probe_port = ProbePort {
+        fleet: Arc::new(Fleet::default()),
+        authority: Arc::clone(&authority),
+        tokens: Arc::new(Tokens::in_dir(data_dir)),
+        roll: Arc::new(Roll::in_dir(data_dir)),
+    };
+    // Files that cannot be read are a reason not to start.
+    probe_port.tokens.list()?;
+    probe_port.roll.all()?;
+    let api = Api {
+        config: Arc::new(config),
+        fleet: Arc::clone(&probe_port.fleet),
+        tokens: Arc::clone(&probe_port.tokens),
+        store: Arc::new(Memory::default()),
+        admission: Arc::new(Admission::default()),
+        checks: TaskTracker::new(),
+        draining: CancellationToken::new(),
+    };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health
+        .set_serving::<PublicServiceServer<PublicPort>>()
+        .await;
+    let people = people_router(api.clone(), health_service)?;
+    let stop = Stop::default();
+    let ports = TaskTracker::new();
+    ports.spawn(listen::serve(
+        people_port(listeners.api, &api.config, people)?,
+        stop.clone(),
+    ));
+    ports.spawn(listen::serve(
+        probes_port(listeners.probes, &authority, &probe_port)?,
+        stop.clone(),
+    ));
+    let roll_watch = tokio::spawn(watch_roll(probe_port, ROLL_WATCH));
+    ready();
+    shutdown.await;
+    health
+        .set_not_serving::<PublicServiceServer<PublicPort>>()
+        .await;
+    drain(&api, &stop, &ports).await;
+    roll_watch.abort();
+    Ok(())
+}
+
+fn people_router(
+    api: Api,
+    health: tonic_health::pb::health_server::HealthServer<
+        impl tonic_health::pb::health_server::Health,
+    >,
+) -> Result<axum::Router, ServeError> {
+    let service = PublicServiceServer::new(PublicPort(api.clone()))
+        .max_decoding_message_size(limits::MESSAGE)
+        .max_encoding_message_size(usize::MAX);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let grpc = Routes::new(service)
+        .add_service(reflection)
+        .add_service(health);
+    Ok(api::routes(grpc.into_axum_router(), api))
+}
+
+fn people_port(
+    listener: TcpListener,
+    config: &Config,
+    router: axum::Router,
+) -> Result<Port, ServeError> {
+    let tls = config
+        .api
+        .tls
+        .as_ref()
+        .map(|files| tls::api_port(&files.cert, &files.key));
+    Ok(Port {
+        name: "api",
+        listener,
+        tls: tls.transpose()?,
+        router,
+        strangers: PEOPLE,
+        probes: None,
+        streams: PEOPLE_STREAMS,
+    })
+}
+
+fn probes_port(
+    listener: TcpListener,
+    authority: &Authority,
+    service: &ProbePort,
+) -> Result<Port, ServeError> {
+    let router = |most_bytes| {
+        let service = ProbeServiceServer::new(service.clone());
+        Routes::new(service.max_decoding_message_size(most_bytes)).into_axum_router()
+    };
+    Ok(Port {
+        name: "probes",
+        listener,
+        tls: Some(tls::probe_port(authority)?),
+        router: router(ENROL_MESSAGE),
+        strangers: STRANGERS,
+        probes: Some((router(limits::MESSAGE), PROBES)),
+        streams: PROBE_STREAMS,
+    })
+}
+
+async fn drain(api: &Api, stop: &Stop, ports: &TaskTracker) {
+    api.draining.cancel();
+    stop.accepting.cancel();
+    api.checks.close();
+    if tokio::time::timeout(DRAIN_CHECKS, api.checks.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(checks = api.checks.len(), "still under way: given up");
+    }
+    api.fleet.retain(End::Stopping, |_| false);
+    stop.serving.cancel();
+    ports.close();
+    stop.connections.close();
+    let all = async { tokio::join!(ports.wait(), stop.connections.wait()) };
+    if tokio::time::timeout(DRAIN_CONNECTIONS, all).await.is_err() {
+        tracing::warn!(connections = stop.connections.len(), "still open: dropped");
+    }
+}

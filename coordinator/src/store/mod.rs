@@ -1,0 +1,16 @@
+//! Where reports are kept. The interface is as narrow as what is asked of it; other engines fit behind it.
+
+mod memory;
+
+use onlyhere_proto::{CheckId, Report};
+
+pub use memory::Memory;
+
+/// Keeps reports.
+pub trait ReportStore: Send + Sync {
+    /// Keeps one, made for the bearer of the token `owner`.
+    fn put(&self, owner: &str, report: Report);
+
+    /// The report of a check, and whose it is.
+    fn get(&self, check: &CheckId) -> Option<(String, Report)>;
+}
