@@ -1,16 +1,24 @@
 //! One vantage: a [`CheckRequest`](onlyhere_proto::CheckRequest) goes in, [`Observation`](onlyhere_proto::Observation)s
 //! come out. It sees and never judges: what the observations mean is decided elsewhere.
 //!
-//! The way of a request: [`Prober::run`] -> `visit` (resolve, then every address on its own, stage by stage) ->
+//! The way of a request: [`Prober::run`] -> `visit` (`resolve`, then every address on its own, stage by stage) ->
 //! `probe` (one file per protocol) -> `classify` (raw error to outcome) -> an observation in the caller's channel.
 //! [`guard`] decides before every packet whether the target may be tried at all.
 //!
 //! The daemon around it: `enrol` gets a certificate, `attach` keeps the stream to the coordinator.
 
+mod classify;
 pub mod guard;
 pub mod hosts;
+mod kernel;
+mod probe;
 mod prober;
+mod redirect;
+mod resolve;
+pub mod resolvers;
+mod timing;
 pub mod trust;
+mod visit;
 
 pub use guard::Guard;
 pub use prober::{Prober, ProberError, ProberSettings};

@@ -3,18 +3,21 @@
 use std::{path::PathBuf, sync::Arc};
 
 use onlyhere_proto::{CheckRequest, Observation, VantageName};
-use rustls::RootCertStore;
-use tokio::sync::mpsc;
+use rustls::{
+    RootCertStore,
+    client::{VerifierBuilderError, WebPkiServerVerifier},
+};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Guard, trust};
+use crate::{Guard, timing::TimingThread, trust, visit::Visit};
 
 /// What a [`Prober`] is made of.
 #[derive(Debug, Clone)]
 pub struct ProberSettings {
     /// Which targets may be tried.
     pub guard: Guard,
-    /// Certificate authorities that a target's certificate is verified against.
+    /// Certificate authorities that a target's certificate is verified against; one at least.
     pub roots: Arc<RootCertStore>,
     /// Attempts under way at once, over all requests. Above about 100 a vantage measures its own queue.
     pub in_flight: usize,
@@ -22,6 +25,8 @@ pub struct ProberSettings {
     pub hosts_file: PathBuf,
     /// The system's resolvers, read anew for every request.
     pub resolv_conf: PathBuf,
+    /// Where resolvers listen: 53.
+    pub dns_port: u16,
 }
 
 impl ProberSettings {
@@ -33,6 +38,7 @@ impl ProberSettings {
             in_flight: 100,
             hosts_file: "/etc/hosts".into(),
             resolv_conf: "/etc/resolv.conf".into(),
+            dns_port: 53,
         }
     }
 }
@@ -43,19 +49,46 @@ pub enum ProberError {
     /// The thread that waits on sockets did not start.
     #[error("the thread that times the connections cannot be started: {0}")]
     Timing(#[source] std::io::Error),
+    /// There is nobody to verify certificates against.
+    #[error("certificates cannot be verified: {0}")]
+    Roots(#[from] VerifierBuilderError),
+}
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) settings: ProberSettings,
+    pub(crate) timing: TimingThread,
+    pub(crate) verifier: Arc<WebPkiServerVerifier>,
+    pub(crate) in_flight: Semaphore,
 }
 
 /// Tries what it is asked and says what it saw. Cheap to clone; clones share all bounds.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Prober {
-    settings: Arc<ProberSettings>,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Prober {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prober")
+            .field("settings", &self.shared.settings)
+            .finish()
+    }
 }
 
 impl Prober {
     /// Makes a prober; within a tokio runtime or without.
     pub fn new(settings: ProberSettings) -> Result<Self, ProberError> {
+        let roots = settings.roots.clone();
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots, trust::provider()).build()?;
         Ok(Self {
-            settings: Arc::new(settings),
+            shared: Arc::new(Shared {
+                timing: TimingThread::start().map_err(ProberError::Timing)?,
+                verifier,
+                in_flight: Semaphore::new(settings.in_flight.max(1)),
+                settings,
+            }),
         })
     }
 
@@ -63,7 +96,7 @@ impl Prober {
     ///
     /// Returns when all is tried, when `cancel` is cancelled, when nobody reads `sink` any more, or soon after the
     /// request's deadline, whichever is first. Attempts that the deadline cut short are reported as timeouts when they
-    /// had most of the time that the request grants an attempt, otherwise as not measured.
+    /// had half of the time that the request grants an attempt or more, otherwise as not measured.
     pub async fn run(
         &self,
         vantage: VantageName,
@@ -71,7 +104,12 @@ impl Prober {
         sink: mpsc::Sender<Observation>,
         cancel: CancellationToken,
     ) {
-        let _ = (vantage, request, sink, cancel, &self.settings);
-        todo!("lands within the hour")
+        let visit = Visit::new(&self.shared, &request, vantage, sink.clone());
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {}
+            () = sink.closed() => {}
+            () = visit.walk() => {}
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The certificate authorities that targets are verified against.
 
-use rustls::RootCertStore;
+use std::sync::Arc;
+
+use rustls::{RootCertStore, crypto::CryptoProvider};
 
 /// This system's authorities (honouring `SSL_CERT_FILE` and `SSL_CERT_DIR`); Mozilla's list where the system has none.
 pub fn roots() -> RootCertStore {
@@ -15,4 +17,9 @@ pub fn roots() -> RootCertStore {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     roots
+}
+
+/// The cryptography used everywhere: ring.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -1,0 +1,69 @@
+//! A thread that does nothing but open sockets and stamp the moment they answer.
+//!
+//! How long a refusal took tells where it was made, and the difference between this machine and the next is some tens
+//! of microseconds. On the common runtime a TLS handshake of another attempt (400 us) would stand between an answer and
+//! its stamp; here nothing else runs.
+
+use std::{future::Future, io, thread};
+
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+/// The thread; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct TimingThread {
+    runtime: Handle,
+    _ends_the_thread_when_dropped: oneshot::Sender<()>,
+}
+
+impl TimingThread {
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (sender, dropped) = oneshot::channel::<()>();
+        thread::Builder::new()
+            .name("timing".to_owned())
+            .spawn(move || runtime.block_on(dropped))?;
+        Ok(Self {
+            runtime: handle,
+            _ends_the_thread_when_dropped: sender,
+        })
+    }
+
+    /// Runs `work` on the thread; dropping the returned future stops it. `None` when it could not be finished there.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        AbortOnDropHandle::new(self.runtime.spawn(work)).await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TimingThread;
+
+    #[tokio::test]
+    async fn work_runs_on_the_thread_and_ends_with_its_future() {
+        let timing = TimingThread::start().unwrap();
+        let name = timing
+            .run(async { std::thread::current().name().map(str::to_owned) })
+            .await;
+        assert_eq!(name, Some(Some("timing".to_owned())));
+
+        let (dropped, was_dropped) = tokio::sync::oneshot::channel::<()>();
+        let endless = timing.run(async move {
+            let _held = dropped;
+            std::future::pending::<()>().await;
+        });
+        tokio::select! {
+            biased;
+            _ = endless => unreachable!("it never ends"),
+            () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+        }
+        assert!(was_dropped.await.is_err(), "what it held is dropped");
+    }
+}

@@ -1,0 +1,429 @@
+//! The walk over one request: judge the name, resolve it, then climb every address of both families on its own, stage
+//! by stage, and say each stage as soon as it is known. Happy eyeballs would hide a dead address; nothing here does.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures::future::{BoxFuture, FutureExt, join, join_all};
+use onlyhere_proto::{
+    CheckRequest, Facts, Family, Host, Layer, Micros, Observation, Outcome, Stage, Target,
+    Timestamp, VantageName, limits, limits::plain_text,
+};
+use tokio::sync::{SemaphorePermit, mpsc};
+
+use crate::{
+    classify::Failure,
+    probe::{Attempt, Connection, Question, Seen, probe},
+    prober::Shared,
+    redirect::{self, Redirect},
+    resolve,
+};
+
+/// One request under way.
+pub(crate) struct Visit<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) request: &'a CheckRequest,
+    vantage: VantageName,
+    sink: mpsc::Sender<Observation>,
+    deadline: Instant,
+    sequence: AtomicU32,
+    connections_left: AtomicU32,
+    /// Pages that redirects led to, so that not every address leads there again.
+    followed: Mutex<HashSet<String>>,
+}
+
+impl<'a> Visit<'a> {
+    pub(crate) fn new(
+        shared: &'a Shared,
+        request: &'a CheckRequest,
+        vantage: VantageName,
+        sink: mpsc::Sender<Observation>,
+    ) -> Self {
+        Self {
+            shared,
+            request,
+            vantage,
+            sink,
+            deadline: Instant::now() + request.deadline.min(limits::DEADLINE),
+            sequence: AtomicU32::new(0),
+            connections_left: AtomicU32::new(
+                request.max_connections.min(limits::CONNECTIONS).into(),
+            ),
+            followed: Mutex::default(),
+        }
+    }
+
+    /// Tries everything that is asked for.
+    pub(crate) async fn walk(&self) {
+        self.target(&self.request.target, &self.request.addresses, &[])
+            .await;
+    }
+
+    /// Tries a target: the request's own, or one that a redirect leads to along `trail`.
+    async fn target(&self, target: &Target, addresses: &[IpAddr], trail: &[String]) {
+        let depth = if trail.is_empty() {
+            self.request.depth
+        } else {
+            Stage::Http
+        };
+        if let Err(denied) = self
+            .shared
+            .settings
+            .guard
+            .judge_host(&target.host, target.port)
+        {
+            let first = if depth == Stage::Icmp {
+                Stage::Icmp
+            } else {
+                Stage::Dns
+            };
+            let stage = if matches!(target.host, Host::Address(_)) {
+                deeper(first)
+            } else {
+                first
+            };
+            return self
+                .say_of(target, stage, None, Seen::not_measured(denied.to_string()))
+                .await;
+        }
+        let (addresses, still_asking) = match &target.host {
+            Host::Address(address) if depth != Stage::Dns => (vec![*address], Vec::new()),
+            Host::Name(_) if addresses.is_empty() || depth == Stage::Dns => {
+                resolve::addresses(self, target).await
+            }
+            Host::Name(_) => (addresses.to_vec(), Vec::new()),
+            Host::Address(_) => (Vec::new(), Vec::new()),
+        };
+        if depth == Stage::Dns {
+            join_all(still_asking).await;
+            return;
+        }
+        let climbs = join_all(
+            distinct(addresses)
+                .into_iter()
+                .map(|address| self.address(target, address, depth, trail)),
+        );
+        join(climbs, join_all(still_asking)).await;
+    }
+
+    /// Tries one address: echo request and climb side by side.
+    async fn address(&self, target: &Target, address: IpAddr, depth: Stage, trail: &[String]) {
+        let guard = &self.shared.settings.guard;
+        if let Err(denied) = guard.judge_address(&target.host, address, target.port) {
+            let stage = if depth == Stage::Icmp {
+                Stage::Icmp
+            } else {
+                Stage::Tcp
+            };
+            let seen = Seen::not_measured(denied.to_string());
+            return self.say_of(target, stage, Some(address), seen).await;
+        }
+        let ping = async {
+            if trail.is_empty() && (self.request.ping || depth == Stage::Icmp) {
+                let mut attempt = self.attempt(target, SocketAddr::new(address, 0), None);
+                self.try_and_say(Stage::Icmp, &mut attempt).await;
+            }
+        };
+        let climb = async {
+            if depth != Stage::Icmp {
+                self.climb(target, address, depth, trail).await;
+            }
+        };
+        join(ping, climb).await;
+    }
+
+    /// TCP, TLS, HTTP, as far as asked and as far as they succeed; then where a redirect leads.
+    async fn climb(&self, target: &Target, address: IpAddr, depth: Stage, trail: &[String]) {
+        let Some(port) = target.port else {
+            let seen = Seen::not_measured("the target has no port to connect to");
+            return self.say_of(target, Stage::Tcp, Some(address), seen).await;
+        };
+        if !self.takes_a_connection() {
+            let seen = Seen::not_measured("the request's budget of connections is spent");
+            return self.say_of(target, Stage::Tcp, Some(address), seen).await;
+        }
+        let mut attempt = self.attempt(target, SocketAddr::new(address, port), None);
+        let Some(permit) = self.permit(Stage::Tcp, &attempt).await else {
+            return;
+        };
+        for stage in stages(target, depth) {
+            let (started_at, mut seen) = self.measure(stage, &mut attempt).await;
+            let redirect = redirect::of(target, &seen, trail);
+            if let Redirect::Stops(why) = &redirect {
+                seen.detail = Some(why.clone());
+            }
+            let succeeded = seen.outcome == Outcome::Ok;
+            self.say(stage, &attempt, started_at, seen).await;
+            if let Redirect::To(next) = redirect {
+                // Both are given back first: the next page needs them.
+                drop((permit, attempt));
+                return self.follow(target, address, *next, trail).await;
+            }
+            if !succeeded {
+                return;
+            }
+        }
+    }
+
+    /// Another page of the same server is asked for at the same address; another server is a visit of its own, made
+    /// once however many addresses lead there.
+    fn follow<'b>(
+        &'b self,
+        from: &'b Target,
+        address: IpAddr,
+        next: Target,
+        trail: &'b [String],
+    ) -> BoxFuture<'b, ()> {
+        async move {
+            let mut trail = trail.to_vec();
+            trail.push(redirect::url_of(from));
+            if redirect::same_server(from, &next) {
+                return self.climb(&next, address, Stage::Http, &trail).await;
+            }
+            let is_new = {
+                let mut followed = self.followed.lock().unwrap_or_else(|p| p.into_inner());
+                followed.insert(redirect::url_of(&next))
+            };
+            if is_new {
+                self.target(&next, &[], &trail).await;
+            }
+        }
+        .boxed()
+    }
+
+    pub(crate) fn attempt<'b>(
+        &'b self,
+        target: &'b Target,
+        to: SocketAddr,
+        question: Option<Question>,
+    ) -> Attempt<'b> {
+        Attempt {
+            target,
+            to,
+            question,
+            timeout: self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT),
+            connection: Connection::None,
+            timing: &self.shared.timing,
+            verifier: &self.shared.verifier,
+        }
+    }
+
+    /// One stage by itself, in its turn.
+    pub(crate) async fn try_and_say(
+        &self,
+        stage: Stage,
+        attempt: &mut Attempt<'_>,
+    ) -> Option<Observation> {
+        let _permit = self.permit(stage, attempt).await?;
+        let (started_at, seen) = self.measure(stage, attempt).await;
+        self.say(stage, attempt, started_at, seen).await
+    }
+
+    /// A turn among the attempts of the whole process; who gets none before the deadline says so.
+    async fn permit(&self, stage: Stage, attempt: &Attempt<'_>) -> Option<SemaphorePermit<'a>> {
+        let turn = self.shared.in_flight.acquire();
+        match tokio::time::timeout_at(self.deadline.into(), turn).await {
+            Ok(Ok(permit)) => Some(permit),
+            Ok(Err(_)) | Err(_) => {
+                let seen = Seen::not_measured("this vantage is busy with other checks");
+                self.say(stage, attempt, now(), seen).await;
+                None
+            }
+        }
+    }
+
+    /// Tries one stage within what the request's deadline leaves of the attempt's time.
+    async fn measure(&self, stage: Stage, attempt: &mut Attempt<'_>) -> (Timestamp, Seen) {
+        let full = self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT);
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        attempt.timeout = full.min(left);
+        let started_at = now();
+        if left.is_zero() {
+            return (
+                started_at,
+                Seen::not_measured("the request's deadline came first"),
+            );
+        }
+        let mut seen = probe(stage, attempt).await;
+        if seen.outcome == Outcome::Timeout && attempt.timeout < full / 2 {
+            let had = attempt.timeout.as_millis();
+            let cut =
+                Failure::not_measured(format!("the request's deadline left it {had} ms only"));
+            seen.outcome = cut.outcome;
+            seen.detail = cut.detail;
+        }
+        (started_at, seen)
+    }
+
+    /// What could not even be attempted.
+    pub(crate) async fn say_of(
+        &self,
+        target: &Target,
+        stage: Stage,
+        address: Option<IpAddr>,
+        seen: Seen,
+    ) {
+        let mut observation = self.blank(target, stage, now(), seen);
+        observation.address = address;
+        observation.family = observation.family.or(address.map(Family::of));
+        observation.port = target
+            .port
+            .filter(|_| matches!(stage, Stage::Tcp | Stage::Tls | Stage::Http));
+        self.send(observation).await;
+    }
+
+    async fn say(
+        &self,
+        stage: Stage,
+        attempt: &Attempt<'_>,
+        at: Timestamp,
+        seen: Seen,
+    ) -> Option<Observation> {
+        let mut observation = self.blank(attempt.target, stage, at, seen);
+        if let Some(question) = attempt.question {
+            observation.family = Some(question.record_type.family());
+        } else {
+            observation.address = Some(attempt.to.ip());
+            observation.family = Some(Family::of(attempt.to.ip()));
+            observation.port = Some(attempt.to.port()).filter(|port| *port > 0);
+        }
+        self.send(observation).await
+    }
+
+    fn blank(
+        &self,
+        target: &Target,
+        stage: Stage,
+        started_at: Timestamp,
+        seen: Seen,
+    ) -> Observation {
+        Observation {
+            check: self.request.check.clone(),
+            request: self.request.request,
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+            vantage: self.vantage.clone(),
+            purpose: self.request.purpose,
+            stage,
+            host: target.host.to_string(),
+            source: seen.source,
+            address: None,
+            port: None,
+            family: match &seen.facts {
+                Some(Facts::Dns(dns)) => Some(dns.record_type.family()),
+                _ => None,
+            },
+            started_at,
+            elapsed_ms: Micros::from(seen.elapsed),
+            slot: self.request.slot,
+            outcome: seen.outcome,
+            said_by: seen.said_by,
+            detail: seen.detail.map(|detail| plain_text(&detail, limits::TEXT)),
+            facts: seen.facts,
+        }
+    }
+
+    async fn send(&self, observation: Observation) -> Option<Observation> {
+        if observation.sequence as usize >= limits::OBSERVATIONS_PER_REQUEST {
+            return None;
+        }
+        // An error means that nobody reads any more; the run ends by that on its own.
+        self.sink.send(observation.clone()).await.ok()?;
+        Some(observation)
+    }
+
+    fn takes_a_connection(&self) -> bool {
+        let take = |left: u32| left.checked_sub(1);
+        self.connections_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .is_ok()
+    }
+}
+
+fn stages(target: &Target, depth: Stage) -> impl Iterator<Item = Stage> {
+    let web = matches!(target.layer, Layer::Http | Layer::Https);
+    [
+        (Stage::Tcp, true),
+        (
+            Stage::Tls,
+            target.is_tls() && matches!(depth, Stage::Tls | Stage::Http),
+        ),
+        (Stage::Http, web && depth == Stage::Http),
+    ]
+    .into_iter()
+    .filter_map(|(stage, wanted)| wanted.then_some(stage))
+}
+
+/// A target that is an address has no DNS stage: what is forbidden there is the connection.
+fn deeper(stage: Stage) -> Stage {
+    match stage {
+        Stage::Dns => Stage::Tcp,
+        other => other,
+    }
+}
+
+/// Every address once, at most [`limits::ADDRESSES`], and of neither family fewer than half of them while there are.
+fn distinct(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut seen = HashSet::new();
+    let all: Vec<_> = addresses.into_iter().filter(|a| seen.insert(*a)).collect();
+    if all.len() <= limits::ADDRESSES {
+        return all;
+    }
+    let (v4, v6): (Vec<_>, Vec<_>) = all.into_iter().partition(IpAddr::is_ipv4);
+    let half = limits::ADDRESSES / 2;
+    let keep_v4 = half.max(limits::ADDRESSES.saturating_sub(v6.len()));
+    let mut kept: Vec<_> = v4.into_iter().take(keep_v4).collect();
+    let room = limits::ADDRESSES - kept.len();
+    kept.extend(v6.into_iter().take(room));
+    kept
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let micros = since.unwrap_or(Duration::ZERO).as_micros();
+    Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_family_crowds_out_the_other() {
+        let v4 = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let v6 = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
+        let many: Vec<_> = (0..40).map(v4).chain((0..40).map(v6)).collect();
+        let kept = distinct(many);
+        assert_eq!(kept.len(), limits::ADDRESSES);
+        assert_eq!(
+            kept.iter().filter(|a| a.is_ipv4()).count(),
+            limits::ADDRESSES / 2
+        );
+        let few: Vec<_> = (0..40).map(v4).chain([v6(1)]).collect();
+        let kept = distinct(few);
+        assert_eq!(kept.len(), limits::ADDRESSES);
+        assert!(kept.contains(&v6(1)));
+        assert_eq!(distinct(vec![v4(1), v4(1), v6(1)]), [v4(1), v6(1)]);
+    }
+
+    #[test]
+    fn the_stages_are_those_of_the_layer_down_to_the_depth_asked() {
+        let of = |target: &str, depth| {
+            stages(&Target::parse(target).unwrap(), depth).collect::<Vec<_>>()
+        };
+        use Stage::{Http, Tcp, Tls};
+        assert_eq!(of("https://a.example", Http), [Tcp, Tls, Http]);
+        assert_eq!(of("https://a.example", Tls), [Tcp, Tls]);
+        assert_eq!(of("https://a.example", Tcp), [Tcp]);
+        assert_eq!(of("http://a.example", Http), [Tcp, Http]);
+        assert_eq!(of("http://a.example", Tls), [Tcp]);
+        assert_eq!(of("tls://a.example:853", Http), [Tcp, Tls]);
+        assert_eq!(of("ssh://a.example", Http), [Tcp]);
+    }
+}
