@@ -238,3 +238,237 @@ fn is_asked_for(observation: &Observation, request: &CheckRequest) -> bool {
     };
     within_depth && Duration::from(observation.elapsed_ms) <= request.deadline + GRACE
 }
+
+#[cfg(test)]
+mod tests {
+    use onlyhere_proto::{Micros, Outcome, Purpose, Target, Timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CHECK: &str = "01JD0000000000000000000000";
+    const DEADLINE: Duration = Duration::from_secs(4);
+
+    fn name(text: &str) -> VantageName {
+        text.parse().unwrap()
+    }
+
+    fn request(number: u32) -> CheckRequest {
+        let target = Target::parse("tcp://shop.example:22").unwrap();
+        CheckRequest {
+            check: CHECK.parse().unwrap(),
+            request: number,
+            purpose: Purpose::Retry,
+            depth: target.depth(),
+            target,
+            addresses: Vec::new(),
+            ping: false,
+            resolvers: Vec::new(),
+            deadline: DEADLINE,
+            attempt_timeout: Duration::from_secs(3),
+            max_connections: 8,
+            slot: 2,
+        }
+    }
+
+    fn observation(request: u32, sequence: u32) -> Observation {
+        Observation {
+            check: CHECK.parse().unwrap(),
+            request,
+            sequence,
+            vantage: name("liar"),
+            purpose: Purpose::Control,
+            stage: Stage::Tcp,
+            host: "shop.example".into(),
+            source: None,
+            address: Some("192.0.2.1".parse().unwrap()),
+            port: Some(22),
+            family: None,
+            started_at: Timestamp(0),
+            elapsed_ms: Micros(1_000),
+            slot: 7,
+            outcome: Outcome::Ok,
+            said_by: None,
+            detail: None,
+            facts: None,
+        }
+    }
+
+    /// `a` was asked request 1 at the beginning, `b` request 2.
+    fn collector() -> Collector {
+        let mut collector = Collector::new(CHECK.parse().unwrap());
+        collector.handle_sent(name("a"), request(1), Duration::ZERO);
+        collector.handle_sent(name("b"), request(2), Duration::ZERO);
+        collector
+    }
+
+    #[test]
+    fn what_was_asked_stands_in_the_observation_and_not_what_the_vantage_writes() {
+        let mut collector = collector();
+        let believed = collector
+            .handle_observation(&name("a"), observation(1, 0), Duration::ZERO)
+            .unwrap();
+        assert_eq!(believed.vantage, name("a"));
+        assert_eq!((believed.purpose, believed.slot), (Purpose::Retry, 2));
+    }
+
+    #[test]
+    fn an_answer_counts_once_in_time_and_from_who_was_asked() {
+        let end = DEADLINE + GRACE;
+        let mut collector = collector();
+        let mut hear = |vantage: &str, observation, now| {
+            collector
+                .handle_observation(&name(vantage), observation, now)
+                .err()
+        };
+        let zero = Duration::ZERO;
+        assert_eq!(
+            hear("b", observation(1, 0), zero),
+            Some(Dropped::NotAsked),
+            "another's request"
+        );
+        assert_eq!(hear("a", observation(9, 0), zero), Some(Dropped::NotAsked));
+        assert_eq!(hear("a", observation(1, 0), zero), None);
+        assert_eq!(hear("a", observation(1, 0), zero), Some(Dropped::Duplicate));
+        let of_other = Observation {
+            check: "01JD0000000000000000000001".parse().unwrap(),
+            ..observation(1, 1)
+        };
+        assert_eq!(hear("a", of_other, zero), Some(Dropped::OtherCheck));
+        let deeper = Observation {
+            stage: Stage::Http,
+            ..observation(1, 1)
+        };
+        assert_eq!(hear("a", deeper, zero), Some(Dropped::Unasked));
+        let echo = Observation {
+            stage: Stage::Icmp,
+            ..observation(1, 1)
+        };
+        assert_eq!(hear("a", echo, zero), Some(Dropped::Unasked));
+        let slow = Observation {
+            elapsed_ms: Micros(u64::MAX),
+            ..observation(1, 1)
+        };
+        assert_eq!(hear("a", slow, zero), Some(Dropped::Unasked));
+        assert_eq!(
+            hear("a", observation(1, 1), end - Duration::from_millis(1)),
+            None
+        );
+        assert_eq!(hear("a", observation(1, 2), end), Some(Dropped::Late));
+        assert_eq!(collector.dropped().values().sum::<u32>(), 8);
+    }
+
+    #[test]
+    fn done_lost_and_expired_end_a_request_once() {
+        let mut collector = collector();
+        assert_eq!(collector.outstanding().count(), 2);
+        assert!(!collector.handle_done(&name("b"), 1), "not b's");
+        assert!(collector.handle_done(&name("a"), 1));
+        assert!(!collector.handle_done(&name("a"), 1));
+        let late = collector.handle_observation(&name("a"), observation(1, 0), Duration::ZERO);
+        assert_eq!(late, Err(Dropped::AfterDone));
+        assert_eq!(collector.next_expiry(), Some(DEADLINE + GRACE));
+        assert_eq!(collector.poll_expired(DEADLINE), []);
+        assert_eq!(collector.poll_expired(DEADLINE + GRACE), [(name("b"), 2)]);
+        assert_eq!(collector.poll_expired(DEADLINE + GRACE), []);
+        assert_eq!(collector.next_expiry(), None);
+        collector.handle_sent(name("c"), request(3), DEADLINE);
+        collector.handle_lost(&name("c"));
+        assert_eq!(collector.outstanding().count(), 0);
+    }
+
+    #[test]
+    fn the_caller_comes_first_and_observations_are_in_order() {
+        let mut collector = Collector::new(CHECK.parse().unwrap());
+        for vantage in ["a", "you"] {
+            for number in [1, 2] {
+                collector.handle_sent(name(vantage), request(number), Duration::ZERO);
+            }
+        }
+        for (number, sequence) in [(2, 0), (1, 1), (1, 0)] {
+            for vantage in ["you", "a"] {
+                let o = observation(number, sequence);
+                collector
+                    .handle_observation(&name(vantage), o, Duration::ZERO)
+                    .unwrap();
+            }
+        }
+        let vantages = ["b", "a", "you"].map(|n| Vantage::named(name(n)));
+        let reports = collector.reports(&vantages);
+        let names: Vec<_> = reports.iter().map(|r| r.vantage.id.as_str()).collect();
+        assert_eq!(names, ["you", "a", "b"]);
+        for report in &reports[..2] {
+            let order: Vec<_> = report
+                .observations
+                .iter()
+                .map(|o| (o.request, o.sequence))
+                .collect();
+            assert_eq!(order, [(1, 0), (1, 1), (2, 0)]);
+        }
+        assert!(reports[2].observations.is_empty());
+    }
+
+    /// Anything that vantages, the wire and time can do to a check.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Sent(usize, u32),
+        Observed(usize, u32, u32),
+        Done(usize, u32),
+        Lost(usize),
+        Wait(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..3usize, 0..4u32).prop_map(|(v, r)| Step::Sent(v, r)),
+            (0..3usize, 0..5u32, 0..300u32).prop_map(|(v, r, s)| Step::Observed(v, r, s)),
+            (0..3usize, 0..5u32).prop_map(|(v, r)| Step::Done(v, r)),
+            (0..3usize).prop_map(Step::Lost),
+            (0..3_000u64).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        /// Whatever comes in whatever order: only answers to what was sent are believed, each once, never too many; every
+        /// answer is either believed or counted; after the last deadline nothing is out.
+        #[test]
+        fn nothing_is_believed_that_was_not_asked(steps in prop::collection::vec(step(), 0..400)) {
+            let names = ["a", "b", "you"].map(name);
+            let mut collector = Collector::new(CHECK.parse().unwrap());
+            let mut asked = HashSet::new();
+            let (mut now, mut heard) = (Duration::ZERO, 0);
+            for step in steps {
+                match step {
+                    // Numbers are unique within check and vantage.
+                    Step::Sent(v, r) => if asked.insert((v, r)) {
+                        collector.handle_sent(names[v].clone(), request(r), now);
+                    },
+                    Step::Observed(v, r, s) => {
+                        heard += 1;
+                        let believed = collector.handle_observation(&names[v], observation(r, s), now);
+                        prop_assert!(believed.is_err() || asked.contains(&(v, r)));
+                    }
+                    Step::Done(v, r) => {
+                        let was_out = collector.outstanding().any(|key| *key == (names[v].clone(), r));
+                        prop_assert_eq!(collector.handle_done(&names[v], r), was_out);
+                    }
+                    Step::Lost(v) => collector.handle_lost(&names[v]),
+                    Step::Wait(ms) => {
+                        now += Duration::from_millis(ms);
+                        collector.poll_expired(now);
+                        prop_assert!(collector.next_expiry().is_none_or(|next| next > now));
+                    }
+                }
+            }
+            let reports = collector.reports(&names.map(Vantage::named));
+            let believed: Vec<_> = reports.iter().flat_map(|r| &r.observations).collect();
+            let unique: HashSet<_> =
+                believed.iter().map(|o| (o.vantage.clone(), o.request, o.sequence)).collect();
+            prop_assert_eq!(unique.len(), believed.len());
+            let dropped: u32 = collector.dropped().values().sum();
+            prop_assert_eq!(believed.len() as u32 + dropped, heard);
+            collector.poll_expired(now + limits::DEADLINE + GRACE);
+            prop_assert_eq!(collector.outstanding().count(), 0);
+        }
+    }
+}

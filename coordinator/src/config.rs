@@ -218,10 +218,9 @@ impl Config {
                 path: path.display().to_string(),
                 why: error.to_string(),
             })?;
-            figment = figment.merge(Named(
-                path.display().to_string(),
-                Toml::string(&text).data(),
-            ));
+            let place = path.display().to_string();
+            check_syntax(&place, &text)?;
+            figment = figment.merge(Named(place, Toml::string(&text).data()));
         }
         let environment = environment_values(environment);
         let named = Named(
@@ -305,6 +304,21 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// In one line, where the library's own message draws a picture.
+fn check_syntax(place: &str, text: &str) -> Result<(), InvalidConfig> {
+    toml::from_str::<toml::Table>(text)
+        .map(|_| ())
+        .map_err(|error| {
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let why = error.message().replace('\n', ", ");
+            InvalidConfig::Conflict(format!("{place}: line {line}: {why}"))
+        })
 }
 
 /// The special range in which a target lies, unless one of `allowed` covers it.
@@ -391,5 +405,147 @@ fn explain(error: figment::Error) -> InvalidConfig {
             key: error.path.join("."),
             why: kind.to_string(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, toml).unwrap();
+        let environment = environment
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(Some(&path), environment)
+            .map_err(|error| error.to_string().replace(path.to_str().unwrap(), "c.toml"))
+    }
+
+    #[test]
+    fn what_is_printed_reads_back_as_the_same() {
+        let config = load(
+            "controls = ['https://a.example']\nallow_private = ['10.0.0.0/8']\n[api]\nlisten = '0.0.0.0:443'\n\
+             tls = {cert = 'c.pem', key = 'k.pem'}\n[probes]\nadvertise = 'c.example:7443'",
+            &[],
+        )
+        .unwrap();
+        assert_eq!(load(&config.to_toml(), &[]).unwrap(), config);
+        assert_eq!(
+            load(&Config::default().to_toml(), &[]).unwrap(),
+            Config::default()
+        );
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file_and_other_programs_variables_are_left_alone() {
+        let config = load(
+            "[api]\nlisten = '127.0.0.1:1'\nbehind_proxy = true",
+            &[
+                ("ONLYHERE_API__LISTEN", "127.0.0.1:2"),
+                (
+                    "ONLYHERE_DNS__RESOLVERS",
+                    r#"["192.0.2.53", "2001:db8::53"]"#,
+                ),
+                ("ONLYHERE_TOKEN", "onlyhere-client-1.x"),
+                ("ONLYHERE_LOG", "debug"),
+                ("ONLYHERE_GUARD__ALLOW", "[]"),
+                ("HOME", "/"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.api.listen, "127.0.0.1:2".parse().unwrap());
+        assert!(config.api.behind_proxy);
+        assert_eq!(config.dns.resolvers.len(), 2);
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        let cases: &[(&str, &[(&str, &str)], &str)] = &[
+            (
+                "apy = 1",
+                &[],
+                "c.toml: unknown key `apy`; known here are controls, allow_private, probes",
+            ),
+            (
+                "[api]\nlisen = 'x'",
+                &[],
+                "c.toml: unknown key `api.lisen`; known here are listen, behind_proxy, tls",
+            ),
+            (
+                "",
+                &[("ONLYHERE_PROBES__LISEN", "x")],
+                "environment: unknown key `probes.lisen`",
+            ),
+            (
+                "",
+                &[("ONLYHERE_NONSENSE", "x")],
+                "environment: unknown key `nonsense`",
+            ),
+            (
+                "[api]\nlisten = 'here'",
+                &[],
+                "c.toml: api.listen: invalid socket address",
+            ),
+            (
+                "allow_private = ['10.0.0.0/33']",
+                &[],
+                "c.toml: allow_private.0: ",
+            ),
+            (
+                "controls = ['https://']",
+                &[],
+                "c.toml: controls.0: `https://` names no host",
+            ),
+            (
+                "controls = ['https://10.0.0.1']",
+                &[],
+                "controls names `https://10.0.0.1`, which is private",
+            ),
+            (
+                "[api]\ntls = {cert = 'c.pem'}",
+                &[],
+                "c.toml: api.tls: missing field `key`",
+            ),
+            (
+                "[api]\nlisten = '0.0.0.0:7080'",
+                &[],
+                "set api.tls.cert and api.tls.key",
+            ),
+            (
+                "[store]\nurl = 'postgres://db'",
+                &[],
+                "keeps reports in memory only",
+            ),
+            (
+                "[bus]\nurl = 'nats://bus'",
+                &[],
+                "runs as a single coordinator",
+            ),
+            (
+                "[geo]\nmmdb = ['a.mmdb']",
+                &[],
+                "reads no address databases",
+            ),
+            (
+                "[probes]\nadvertise = 'c.example'",
+                &[],
+                "which is no HOST:PORT",
+            ),
+            ("\n[api", &[], "c.toml: line 2: "),
+        ];
+        for (toml, environment, says) in cases {
+            let error = load(toml, environment).expect_err(toml);
+            assert!(error.contains(says), "{toml}: {error}");
+            assert!(!error.contains('\n'), "one sentence: {error}");
+        }
+        let missing = Config::load(Some(Path::new("/nonexistent/c.toml")), std::iter::empty());
+        assert!(
+            missing
+                .unwrap_err()
+                .to_string()
+                .starts_with("cannot read /nonexistent/c.toml: ")
+        );
     }
 }

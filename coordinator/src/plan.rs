@@ -168,3 +168,151 @@ fn likeness(vantage: &Vantage) -> Likeness {
         vantage.country.clone(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn vantage(name: &str, region: &str, asn: u32, class: VantageClass, address: &str) -> Vantage {
+        Vantage {
+            region: Some(region.into()),
+            country: Some("DE".into()),
+            asn: Some(asn),
+            class: Some(class),
+            public_address: Some(address.parse().unwrap()),
+            ..Vantage::named(name.parse().unwrap())
+        }
+    }
+
+    fn fleet() -> Vec<Vantage> {
+        use VantageClass::{Datacenter, Residential};
+        vec![
+            vantage("sibling", "eu", 64500, Residential, "203.0.113.9"),
+            vantage("fra1", "eu", 24940, Datacenter, "198.51.100.1"),
+            vantage("fra2", "eu", 24940, Datacenter, "198.51.100.2"),
+            vantage("fra3", "eu", 24940, Datacenter, "198.51.100.3"),
+            vantage("nyc1", "us", 14061, Datacenter, "192.0.2.1"),
+            vantage("home", "asia", 9506, Residential, "192.0.2.129"),
+        ]
+    }
+
+    fn names(vantages: &[Vantage]) -> Vec<&str> {
+        vantages.iter().map(|v| v.id.as_str()).collect()
+    }
+
+    fn picked(from: &[&str], caller: Option<&Vantage>) -> Result<String, NobodyFits> {
+        let selectors: Vec<Selector> = from.iter().map(|text| text.parse().unwrap()).collect();
+        pick(&fleet(), caller, &selectors).map(|picked| names(&picked).join(" "))
+    }
+
+    #[test]
+    fn selectors_choose_and_numbers_choose_the_most_different() {
+        for (from, expected) in [
+            (&["eu"][..], "fra1 fra2 fra3 sibling"),
+            (&["eu@2"], "fra1 sibling"),
+            (&["datacenter@2"], "fra1 nyc1"),
+            (&["probe:fra3", "us"], "fra3 nyc1"),
+            (&["probe:fra3,us"], "fra3 nyc1"),
+            (&["eu@1", "eu@1"], "fra1"),
+            (&["probe:none,us"], "nyc1"),
+            (&[], "fra1 fra2 fra3 home nyc1 sibling"),
+        ] {
+            assert_eq!(picked(from, None).as_deref(), Ok(expected), "{from:?}");
+        }
+        assert_eq!(picked(&["mobile"], None), Err(NobodyFits("mobile".into())));
+    }
+
+    #[test]
+    fn vantages_of_the_callers_network_come_first() {
+        let caller = locate("203.0.113.7".parse().ok(), &fleet());
+        assert_eq!(caller.asn, Some(64500), "the neighbour's AS");
+        assert_eq!(
+            caller.class, None,
+            "a neighbour may be another kind of line"
+        );
+        assert_eq!(picked(&["eu@1"], Some(&caller)).as_deref(), Ok("sibling"));
+        assert_eq!(
+            picked(&["us@1"], Some(&caller)).as_deref(),
+            Ok("nyc1"),
+            "who is asked for counts"
+        );
+        let stranger = locate("203.0.114.7".parse().ok(), &fleet());
+        assert_eq!(stranger.asn, None);
+        assert_eq!(picked(&["eu@1"], Some(&stranger)).as_deref(), Ok("fra1"));
+    }
+
+    #[test]
+    fn a_large_fleet_gives_sixteen_of_many_networks_and_a_few_siblings() {
+        let fleet: Vec<Vantage> = (0..400)
+            .map(|i| {
+                let class = VantageClass::ALL[i as usize % 3];
+                vantage(
+                    &format!("p{i:03}"),
+                    ["eu", "us", "asia"][i as usize % 3],
+                    64500 + i % 40,
+                    class,
+                    "192.0.2.1",
+                )
+            })
+            .collect();
+        let caller = Vantage {
+            asn: Some(64507),
+            ..Vantage::named(VantageName::you())
+        };
+        let picked = pick(&fleet, Some(&caller), &[]).unwrap();
+        assert_eq!(picked.len(), DEFAULT);
+        assert_eq!(
+            picked.iter().filter(|v| v.asn == Some(64507)).count(),
+            SIBLINGS
+        );
+        let networks: std::collections::BTreeSet<_> = picked.iter().map(|v| v.asn).collect();
+        assert_eq!(networks.len(), DEFAULT - SIBLINGS + 1);
+    }
+
+    fn any_fleet() -> impl Strategy<Value = Vec<Vantage>> {
+        let one = (0..6u32, 0..4usize, 0..3usize, any::<u8>());
+        prop::collection::vec(one, 0..90).prop_map(|list| {
+            let make =
+                |(i, (asn, region, class, host)): (usize, (u32, usize, usize, u8))| Vantage {
+                    region: (region > 0).then(|| format!("r{region}")),
+                    asn: (asn > 0).then_some(asn),
+                    class: Some(VantageClass::ALL[class]),
+                    public_address: Some([192, 0, 2, host].into()),
+                    ..Vantage::named(format!("p{i}").parse().unwrap())
+                };
+            list.into_iter().enumerate().map(make).collect()
+        })
+    }
+
+    proptest! {
+        /// The order in which probes happen to attach changes nothing; nobody is picked twice; the number is kept; every
+        /// AS is heard before one is heard twice.
+        #[test]
+        fn picking_is_deterministic_bounded_and_diverse(fleet in any_fleet(), turn in any::<prop::sample::Index>()) {
+            let picked = pick(&fleet, None, &[]).unwrap();
+            let mut turned = fleet.clone();
+            if !turned.is_empty() {
+                turned.rotate_left(turn.index(fleet.len()));
+                turned.reverse();
+            }
+            prop_assert_eq!(&pick(&turned, None, &[]).unwrap(), &picked);
+            prop_assert_eq!(picked.len(), fleet.len().min(DEFAULT));
+            let unique: std::collections::BTreeSet<_> = picked.iter().map(|v| &v.id).collect();
+            prop_assert_eq!(unique.len(), picked.len());
+            let count = |list: &[Vantage]| {
+                list.iter().map(|v| v.asn).collect::<std::collections::BTreeSet<_>>().len()
+            };
+            prop_assert_eq!(count(&picked), count(&fleet).min(DEFAULT));
+        }
+
+        #[test]
+        fn a_sibling_is_always_among_them(fleet in any_fleet(), asn in 1..6u32) {
+            let caller = Vantage { asn: Some(asn), ..Vantage::named(VantageName::you()) };
+            let picked = pick(&fleet, Some(&caller), &[]).unwrap();
+            let has = |list: &[Vantage]| list.iter().any(|v| v.same_network(&caller));
+            prop_assert_eq!(has(&picked), has(&fleet));
+        }
+    }
+}

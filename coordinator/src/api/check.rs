@@ -15,7 +15,7 @@ use wire::{
     public_service_check_response::Message as ToCaller,
 };
 
-use super::{Api, admission::Admitted};
+use super::{Api, admission::Admitted, fit};
 use crate::{
     clock,
     config::private,
@@ -56,12 +56,16 @@ impl Outbox {
 impl Audience for Outbox {
     fn tell(&self, news: News) {
         // A caller that reads too slowly misses news, and still gets its report.
-        let _ = self.try_send(match news {
-            News::Observations(observations) => ToCaller::Observations(wire::ObservationBatch {
-                observations: observations.iter().map(Into::into).collect(),
-            }),
-            News::Provisional(verdict) => ToCaller::Provisional((&*verdict).into()),
-        });
+        match news {
+            News::Observations(observations) => {
+                for batch in fit::batches(observations.iter().map(Into::into).collect()) {
+                    let _ = self.try_send(ToCaller::Observations(batch));
+                }
+            }
+            News::Provisional(verdict) => {
+                let _ = self.try_send(ToCaller::Provisional((&*verdict).into()));
+            }
+        }
     }
 }
 
@@ -127,9 +131,15 @@ impl Session {
             vantages = check.case.vantages.len(), "begun");
         let report = self.follow(check, ear, you, inbound).await?;
         tracing::info!(check = %id, scope = %report.verdict.scope, ms = report.duration_ms.as_millis(), "concluded");
-        let message = ToCaller::Report((&report).into());
+        let mut message = wire::Report::from(&report);
+        match fit::trim(&mut message, limits::MESSAGE) {
+            0 => {}
+            vantages => {
+                tracing::warn!(check = %id, vantages, "the report is too large: observations left out")
+            }
+        }
         self.api.store.put(&self.token.id, report);
-        self.outbox.send(Ok(message)).await;
+        self.outbox.send(Ok(ToCaller::Report(message))).await;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod auth;
 mod check;
+mod fit;
 mod grpc;
 mod http;
 

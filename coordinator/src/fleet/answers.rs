@@ -4,6 +4,8 @@
 
 use onlyhere_proto::{CheckId, Invalid, Observation, limits, wire};
 
+use prost::Message;
+
 use super::{Judgement, Line, RequestKey, ledger};
 
 /// Why a vantage is cut off.
@@ -35,9 +37,10 @@ impl Answers<'_> {
         let mut passed = Vec::with_capacity(batch.observations.len());
         for mut observation in batch.observations {
             observation.vantage = self.0.name().to_string();
+            let bytes = observation.encoded_len();
             let observation = Observation::try_from(observation)?;
             let key = (observation.check.clone(), observation.request);
-            let judgement = self.0.ledger().handle_observation(&key);
+            let judgement = self.0.ledger().handle_observation(&key, bytes);
             if self.is_passed(judgement)? {
                 passed.push(observation);
             }

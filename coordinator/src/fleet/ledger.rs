@@ -10,6 +10,8 @@ use onlyhere_proto::{CheckId, limits};
 
 /// Answers to nothing that one stream may send before it is cut off.
 const STRIKES: u32 = 32;
+/// Bytes that the answers to one request may have on the wire; the answers to a generous one have a tenth of that.
+const BYTES: usize = 2 * 1024 * 1024;
 /// Requests remembered per stream; the oldest are forgotten first.
 const REMEMBERED: usize = 4_096;
 
@@ -30,8 +32,11 @@ pub enum Judgement {
 /// Why a stream is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Offence {
-    /// More observations than a request may have.
-    #[error("more than {max} observations for one request", max = limits::OBSERVATIONS_PER_REQUEST)]
+    /// More observations, or larger ones, than a request may have.
+    #[error(
+        "more than {max} observations or {BYTES} bytes for one request",
+        max = limits::OBSERVATIONS_PER_REQUEST
+    )]
     Flood,
     /// Too many answers to what was never asked.
     #[error("more than {STRIKES} answers to requests that are not its own")]
@@ -41,6 +46,7 @@ pub enum Offence {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     observations: usize,
+    bytes: usize,
     done: bool,
 }
 
@@ -65,17 +71,19 @@ impl Ledger {
             key,
             Entry {
                 observations: 0,
+                bytes: 0,
                 done: false,
             },
         );
     }
 
-    /// An observation has come.
-    pub fn handle_observation(&mut self, key: &RequestKey) -> Judgement {
+    /// An observation of so many bytes has come.
+    pub fn handle_observation(&mut self, key: &RequestKey, bytes: usize) -> Judgement {
         match self.requests.get_mut(key) {
             Some(entry) if !entry.done => {
                 entry.observations += 1;
-                if entry.observations > limits::OBSERVATIONS_PER_REQUEST {
+                entry.bytes += bytes;
+                if entry.observations > limits::OBSERVATIONS_PER_REQUEST || entry.bytes > BYTES {
                     Judgement::CutOff(Offence::Flood)
                 } else {
                     Judgement::Pass
@@ -119,10 +127,21 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.sent(key(1));
         for _ in 0..limits::OBSERVATIONS_PER_REQUEST {
-            assert_eq!(ledger.handle_observation(&key(1)), Judgement::Pass);
+            assert_eq!(ledger.handle_observation(&key(1), 100), Judgement::Pass);
         }
         assert_eq!(
-            ledger.handle_observation(&key(1)),
+            ledger.handle_observation(&key(1), 100),
+            Judgement::CutOff(Offence::Flood)
+        );
+    }
+
+    #[test]
+    fn the_answers_to_a_request_have_a_bounded_size() {
+        let mut ledger = Ledger::default();
+        ledger.sent(key(1));
+        assert_eq!(ledger.handle_observation(&key(1), BYTES), Judgement::Pass);
+        assert_eq!(
+            ledger.handle_observation(&key(1), 1),
             Judgement::CutOff(Offence::Flood)
         );
     }
@@ -134,14 +153,14 @@ mod tests {
         assert_eq!(ledger.handle_done(&key(1)), Judgement::Pass);
         for n in 0..STRIKES {
             let judgement = if n % 2 == 0 {
-                ledger.handle_observation(&key(1))
+                ledger.handle_observation(&key(1), 100)
             } else {
                 ledger.handle_done(&key(9))
             };
             assert_eq!(judgement, Judgement::Drop);
         }
         assert_eq!(
-            ledger.handle_observation(&key(9)),
+            ledger.handle_observation(&key(9), 100),
             Judgement::CutOff(Offence::NotAsked)
         );
     }
@@ -153,7 +172,7 @@ mod tests {
             ledger.sent(key(n));
         }
         assert_eq!(ledger.requests.len(), REMEMBERED);
-        assert_eq!(ledger.handle_observation(&key(9_999)), Judgement::Pass);
-        assert_eq!(ledger.handle_observation(&key(0)), Judgement::Drop);
+        assert_eq!(ledger.handle_observation(&key(9_999), 100), Judgement::Pass);
+        assert_eq!(ledger.handle_observation(&key(0), 100), Judgement::Drop);
     }
 }
