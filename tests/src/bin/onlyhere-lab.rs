@@ -103,7 +103,7 @@ fn run_scenarios(run: &Run) -> anyhow::Result<ExitCode> {
         }
     }
     if let Err(reason) = permission::obtain() {
-        println!("0 runs, 0 right, 0 wrong, {} skipped", scenarios.len());
+        println!("runs: 0, right: 0, wrong: 0, skipped: {}", scenarios.len());
         return Err(reason.into());
     }
     let options = Options {

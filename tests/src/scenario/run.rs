@@ -179,9 +179,9 @@ fn show(table: &Table, scenario: &Scenario, played: &Played) -> std::io::Result<
 fn summarize(count: usize, wrong: usize, took: Duration, options: &Options) {
     let seed = options.seed;
     let minutes = took.as_secs_f64() / 60.0;
+    let right = count - wrong;
     anstream::println!(
-        "{count} runs, {} right, {wrong} wrong, 0 skipped, {minutes:.1} min, seed {seed}",
-        count - wrong
+        "runs: {count}, right: {right}, wrong: {wrong}, skipped: 0; {minutes:.1} min, seed {seed}"
     );
 }
 

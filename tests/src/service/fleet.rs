@@ -117,7 +117,7 @@ impl Fleet {
             .args(args);
         command
             .env("XDG_CONFIG_HOME", config_home(caller))
-            .env("RUST_BACKTRACE", "1");
+            .env("RUST_BACKTRACE", "0");
         command
     }
 
