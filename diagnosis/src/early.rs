@@ -1,0 +1,79 @@
+//! The early stop: may the verdict be given before the last vantages have answered?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onlyhere_proto::Stage;
+
+use crate::case::Case;
+use crate::digest::{Attempt, Digest};
+use crate::posterior::Posterior;
+use crate::resolution::Resolution;
+use crate::sign::{Kind, Origin, Sign};
+use crate::verdict;
+
+/// What the verdict must keep, whatever the stragglers say.
+const STANDS: f64 = 0.8;
+
+/// Whether the scope stays what it is, at 0.8 or more, when all stragglers turn out to succeed, to be silent or to be
+/// refused, and when those of any one AS turn out silent and the others succeed.
+pub(crate) fn stands_whatever_comes(
+    case: &Case,
+    digest: &Digest,
+    posterior: &Posterior,
+    stragglers: &BTreeSet<usize>,
+) -> bool {
+    let scope = verdict::decide(case, digest, posterior).scope;
+    let all = [Kind::Ok, Kind::Timeout, Kind::Rst]
+        .into_iter()
+        .map(|kind| with(digest, stragglers, kind));
+    let mut networks: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+    for index in stragglers {
+        if let Some(asn) = case.vantages[*index].asn {
+            networks.entry(asn).or_default().insert(*index);
+        }
+    }
+    let silent = networks.values().map(|members| {
+        let rest = stragglers.difference(members).copied().collect();
+        with(&with(digest, members, Kind::Timeout), &rest, Kind::Ok)
+    });
+    all.chain(silent).all(|digest| {
+        let posterior = Posterior::new(case, &digest);
+        let decision = verdict::decide(case, &digest, &posterior);
+        decision.scope == scope && decision.confidence >= STANDS
+    })
+}
+
+/// The digest as it would be if these vantages saw nothing but this at every address.
+fn with(digest: &Digest, vantages: &BTreeSet<usize>, kind: Kind) -> Digest {
+    let mut digest = digest.clone();
+    let count = digest.addresses.len();
+    for vantage in vantages {
+        let seen = &mut digest.vantages[*vantage];
+        if !seen.attempts.is_empty() {
+            continue;
+        }
+        seen.resolution
+            .get_or_insert(if kind == Kind::Timeout && count == 0 {
+                Resolution::Silent
+            } else {
+                Resolution::Answer
+            });
+        for address in 0..count {
+            seen.attempts.push(Attempt {
+                address,
+                slot: 0,
+                depth: Stage::Http,
+                sign: Sign {
+                    kind,
+                    origin: Origin::Unknown,
+                },
+                elapsed: 0,
+                connect: None,
+                icmp: None,
+                status: None,
+                certificate: None,
+            });
+        }
+    }
+    digest
+}

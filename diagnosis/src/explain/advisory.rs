@@ -1,0 +1,175 @@
+//! What a minority saw that does not change the verdict. It is never hidden.
+
+use onlyhere_proto::{Advisory, CauseId, Scope, VantageClass};
+
+use super::Finding;
+use super::phrase;
+use crate::latent::{State, state_posterior};
+use crate::sign::Kind;
+
+/// All advisories.
+pub(super) fn advisories(f: Finding<'_>) -> Vec<Advisory> {
+    let mut all = Vec::new();
+    let denied = denied_datacenters(f);
+    if denied.len() >= 2 {
+        all.push(datacenters_denied(f, &denied));
+    }
+    for vantage in f.others() {
+        if denied.len() >= 2 && denied.contains(&vantage) {
+            continue;
+        }
+        all.extend(odd_one_out(f, vantage));
+    }
+    all.extend(unheard(f));
+    all.extend(proxy_not_used(f));
+    all.extend(hosts_file_in_use(f));
+    all
+}
+
+/// Datacenter vantages that the target turns away while others get through.
+fn denied_datacenters(f: Finding<'_>) -> Vec<usize> {
+    let denied = |v: usize| {
+        let seen = &f.digest.vantages[v];
+        seen.fails_wholly()
+            && seen.attempts.iter().any(|a| {
+                matches!(
+                    a.sign.kind,
+                    Kind::HttpDenied | Kind::HttpLimited | Kind::Reset | Kind::HttpServer
+                )
+            })
+    };
+    let datacenter = |v: usize| f.case.vantages[v].class == Some(VantageClass::Datacenter);
+    if f.decision.scope != Scope::Ok {
+        return Vec::new();
+    }
+    f.others()
+        .filter(|v| datacenter(*v) && denied(*v))
+        .collect()
+}
+
+fn datacenters_denied(f: Finding<'_>, denied: &[usize]) -> Advisory {
+    let all = f
+        .others()
+        .filter(|v| f.case.vantages[*v].class == Some(VantageClass::Datacenter))
+        .filter(|v| f.digest.vantages[*v].says_something())
+        .count();
+    let status = denied
+        .iter()
+        .flat_map(|v| &f.digest.vantages[*v].attempts)
+        .find_map(|a| a.status);
+    let what = status.map_or("are turned away".to_owned(), |s| format!("get HTTP {s}"));
+    Advisory {
+        says: format!("{} of {all} datacenter vantages {what}", denied.len()),
+        cause: Some(CauseId::WafBlock),
+        vantages: phrase::ids(f, denied),
+    }
+}
+
+/// A vantage that the likeliest hypothesis does not account for.
+fn odd_one_out(f: Finding<'_>, vantage: usize) -> Option<Advisory> {
+    let seen = &f.digest.vantages[vantage];
+    let name = phrase::name(f, vantage);
+    let best = f.best?;
+    let affected = best.affected[vantage] && f.decision.scope != Scope::Ok;
+    if affected {
+        // Everybody else fails, and this one does not.
+        let elsewhere = best.address.is_some() || best.family.is_some() || best.intermittent();
+        let through = seen.reaches() && !seen.fails() && !elsewhere && best.entry.strength >= 1.0;
+        return through.then(|| Advisory {
+            says: format!("{name} gets through all the same"),
+            cause: None,
+            vantages: phrase::ids(f, &[vantage]),
+        });
+    }
+    if !seen.fails() {
+        return None;
+    }
+    let states = state_posterior(f.case, f.digest, vantage, best);
+    let of = |state: State| {
+        states
+            .iter()
+            .find(|(s, _)| *s == state)
+            .map_or(0.0, |(_, p)| *p)
+    };
+    let what = seen
+        .attempts
+        .iter()
+        .find(|a| !a.is_ok())
+        .map_or("does not resolve the name".to_owned(), phrase::predicate);
+    let (why, cause) = if seen.reaches() {
+        ("at one address only".to_owned(), None)
+    } else if seen.controls_fail() == Some(true) {
+        (
+            "and reaches nothing else either: it is itself broken".to_owned(),
+            None,
+        )
+    } else if of(State::Banned) >= 0.5 {
+        (
+            "and seems to be banned itself".to_owned(),
+            Some(CauseId::IpBan),
+        )
+    } else if seen.controls_fail() == Some(false) {
+        (
+            "though other sites work there: its way to the target is broken".to_owned(),
+            None,
+        )
+    } else {
+        ("and could not be relied on".to_owned(), None)
+    };
+    Some(Advisory {
+        says: format!("{name} {what}, {why}"),
+        cause,
+        vantages: phrase::ids(f, &[vantage]),
+    })
+}
+
+/// Vantages that were asked and said nothing.
+fn unheard(f: Finding<'_>) -> Option<Advisory> {
+    let silent: Vec<usize> = f
+        .others()
+        .filter(|v| f.stragglers.contains(v) || !f.digest.vantages[*v].says_something())
+        .filter(|v| !f.digest.vantages[*v].fails())
+        .filter(|_| f.case.private_target().is_none())
+        .collect();
+    if silent.is_empty() {
+        return None;
+    }
+    let names: Vec<String> = silent.iter().map(|v| phrase::name(f, *v)).collect();
+    Some(Advisory {
+        says: format!(
+            "{} did not answer in time and could not be relied on",
+            phrase::list(&names)
+        ),
+        cause: None,
+        vantages: phrase::ids(f, &silent),
+    })
+}
+
+fn proxy_not_used(f: Finding<'_>) -> Option<Advisory> {
+    let proxies = &f.case.subject.local.proxies;
+    let relevant = f.subject().is_some() && !proxies.is_empty() && f.decision.scope == Scope::Ok;
+    relevant.then(|| Advisory {
+        says: format!(
+            "A proxy is set here ({}); this check went past it, a browser may not",
+            phrase::list(proxies)
+        ),
+        cause: Some(CauseId::LocalProxy),
+        vantages: f
+            .subject()
+            .map(|s| phrase::ids(f, &[s]))
+            .unwrap_or_default(),
+    })
+}
+
+fn hosts_file_in_use(f: Finding<'_>) -> Option<Advisory> {
+    let subject = f.subject()?;
+    let differs = crate::hypothesis::hosts_entry_differs(f.case, f.digest, subject);
+    (differs && f.decision.cause() != Some(CauseId::HostsFile)).then(|| Advisory {
+        says: format!(
+            "Your hosts file gives {} another address than DNS",
+            f.case.target.host
+        ),
+        cause: Some(CauseId::HostsFile),
+        vantages: phrase::ids(f, &[subject]),
+    })
+}

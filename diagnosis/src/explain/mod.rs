@@ -1,0 +1,118 @@
+//! Puts a decision into words: headline, evidence, advisories, what would decide.
+
+mod advisory;
+mod evidence;
+mod headline;
+mod next;
+mod phrase;
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use onlyhere_proto::Verdict;
+
+use crate::case::Case;
+use crate::causes;
+use crate::digest::Digest;
+use crate::hypothesis::Hypothesis;
+use crate::posterior::Posterior;
+use crate::verdict::{Decision, best_reported};
+
+/// Everything that the sentences are made from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Finding<'a> {
+    /// The case.
+    pub(crate) case: &'a Case,
+    /// What was seen.
+    pub(crate) digest: &'a Digest,
+    /// What to think of it.
+    pub(crate) posterior: &'a Posterior,
+    /// What was decided.
+    pub(crate) decision: &'a Decision,
+    /// The likeliest hypothesis behind it.
+    pub(crate) best: Option<&'a Hypothesis>,
+    /// Vantages whose word was not waited for.
+    pub(crate) stragglers: &'a BTreeSet<usize>,
+}
+
+/// The verdict in words.
+pub(crate) fn verdict(
+    case: &Case,
+    digest: &Digest,
+    posterior: &Posterior,
+    decision: &Decision,
+    stragglers: &BTreeSet<usize>,
+    complete: bool,
+) -> Verdict {
+    let finding = Finding {
+        case,
+        digest,
+        posterior,
+        decision,
+        best: best_reported(case, digest, posterior, decision),
+        stragglers,
+    };
+    let address = finding.address_in_question();
+    Verdict {
+        scope: decision.scope,
+        mechanism: decision.mechanism,
+        headline: headline::headline(finding),
+        actor: decision.actor,
+        confidence: round(decision.confidence),
+        intermittent: decision.intermittent,
+        complete,
+        scopes: decision.scopes.clone(),
+        causes: decision
+            .causes
+            .iter()
+            .map(|(id, p)| causes::report(case, *id, round(*p), address))
+            .collect(),
+        evidence: evidence::evidence(finding),
+        advisories: advisory::advisories(finding),
+        next: next::next(finding),
+    }
+}
+
+/// Probabilities are shown to four digits: more would claim a precision that no model has.
+fn round(p: f64) -> f64 {
+    (p * 10_000.0).round() / 10_000.0
+}
+
+impl Finding<'_> {
+    /// The subject's place among the vantages.
+    pub(crate) fn subject(self) -> Option<usize> {
+        self.case.subject_index()
+    }
+
+    /// Everybody but the subject.
+    pub(crate) fn others(self) -> impl Iterator<Item = usize> {
+        let subject = self.subject();
+        (0..self.case.vantages.len()).filter(move |v| Some(*v) != subject)
+    }
+
+    /// Whether a vantage shares the subject's network.
+    pub(crate) fn is_sibling(self, vantage: usize) -> bool {
+        self.subject().is_some_and(|s| {
+            s != vantage && self.case.vantages[vantage].same_network(&self.case.vantages[s])
+        })
+    }
+
+    /// The target's addresses that the likeliest hypothesis names.
+    pub(crate) fn addresses_in_question(self) -> Vec<usize> {
+        (0..self.digest.addresses.len())
+            .filter(|index| {
+                self.best.is_none_or(|h| {
+                    h.address.is_none_or(|a| a == *index)
+                        && h.family
+                            .is_none_or(|f| self.digest.addresses[*index].family() == f)
+                })
+            })
+            .collect()
+    }
+
+    fn address_in_question(self) -> Option<IpAddr> {
+        self.addresses_in_question()
+            .first()
+            .map(|a| self.digest.addresses[*a].ip)
+    }
+}

@@ -1,0 +1,339 @@
+//! Concrete hypotheses: a cause, its mode, and the set it affects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onlyhere_proto::{Actor, CauseId, Family, Scope, VantageClass};
+
+use crate::case::Case;
+use crate::digest::Digest;
+use crate::likelihood::{HEALTHY, Row};
+use crate::model::{CRASH_SLOTS, ControlsSeen, ENTRIES, Entry, FAMILY_SHARES, Needs, Who};
+
+/// What a time slot was like for a service that starts and dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// It ran.
+    Up,
+    /// It did not.
+    Down,
+    /// It did for some of the attempts.
+    Between,
+}
+
+/// One thing that may be so.
+#[derive(Debug, Clone)]
+pub(crate) struct Hypothesis {
+    /// The entry it comes from.
+    pub(crate) entry: &'static Entry,
+    /// Its own share of the prior, not normalised.
+    pub(crate) prior: f64,
+    /// Whether each vantage is affected.
+    pub(crate) affected: Vec<bool>,
+    /// Only this address.
+    pub(crate) address: Option<usize>,
+    /// Only this family.
+    pub(crate) family: Option<Family>,
+    /// Per slot of the digest; empty: always.
+    pub(crate) slots: Vec<Slot>,
+    /// Name of the group affected, for the headline.
+    pub(crate) group: Option<Group>,
+}
+
+/// What affected vantages have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Group {
+    /// A region's label.
+    Region(String),
+    /// A country's code.
+    Country(String),
+    /// An AS number.
+    Network(u32),
+}
+
+impl Hypothesis {
+    /// Its cause.
+    pub(crate) fn cause(&self) -> Option<CauseId> {
+        self.entry.cause
+    }
+
+    /// Where that is.
+    pub(crate) fn scope(&self) -> Scope {
+        self.entry.scope
+    }
+
+    /// Who must act.
+    pub(crate) fn actor(&self) -> Actor {
+        self.entry.actor
+    }
+
+    /// Whether the fault comes and goes.
+    pub(crate) fn intermittent(&self) -> bool {
+        self.entry.share < 1.0 || self.entry.cause == Some(CauseId::CrashLoop)
+    }
+
+    /// What an affected vantage sees at an address in a slot (its place in the digest).
+    pub(crate) fn row(&self, digest: &Digest, address: usize, slot: usize) -> Row {
+        let strikes = self.address.is_none_or(|a| a == address)
+            && self
+                .family
+                .is_none_or(|f| digest.addresses[address].family() == f);
+        if !strikes {
+            return HEALTHY;
+        }
+        match self.slots.get(slot) {
+            Some(Slot::Up) => HEALTHY,
+            Some(Slot::Between) => self.entry.row.diluted(0.5),
+            // A slot still to come, of a service that starts and dies.
+            None if !self.slots.is_empty() => self.entry.row.diluted(0.5),
+            Some(Slot::Down) | None => self.entry.row.diluted(self.entry.share),
+        }
+    }
+}
+
+/// Every hypothesis that this case admits, priors adding up to one.
+pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
+    let mut all = Vec::new();
+    for entry in ENTRIES.iter().filter(|entry| applies(case, digest, entry)) {
+        expand(case, digest, entry, &mut all);
+    }
+    let sum: f64 = all.iter().map(|h| h.prior).sum();
+    for hypothesis in &mut all {
+        hypothesis.prior /= sum;
+    }
+    all
+}
+
+fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
+    let subject = case.subject_index();
+    let local_judgement = case.private_target().is_some();
+    let about_subject =
+        entry.scope == Scope::Local || matches!(entry.who, Who::Subject | Who::SubjectNetwork);
+    if about_subject && subject.is_none() {
+        return false;
+    }
+    if local_judgement
+        && matches!(
+            entry.scope,
+            Scope::SourceAddress | Scope::SourceNetwork | Scope::Regional
+        )
+    {
+        return false;
+    }
+    // On this machine nobody else can be the cause.
+    if case.loopback_target() && entry.scope == Scope::Local && entry.needs != Needs::Loopback {
+        return false;
+    }
+    let local = &case.subject.local;
+    let target = &case.target;
+    match entry.needs {
+        Needs::Nothing => true,
+        Needs::Loopback => case.loopback_target(),
+        Needs::HostsEntry => subject.is_some_and(|s| hosts_entry_differs(case, digest, s)),
+        Needs::Proxy => !local.proxies.is_empty() && case.seen.is_some(),
+        Needs::Tunnel => local.tunnel.is_some(),
+        Needs::Symptom => case.seen.is_some(),
+        Needs::Tls => target.is_tls(),
+        Needs::Http => target.depth() == onlyhere_proto::Stage::Http,
+        Needs::Name => case.is_name(),
+    }
+}
+
+/// Whether the subject's hosts file gives addresses, and none that everybody's resolvers give.
+pub(crate) fn hosts_entry_differs(case: &Case, digest: &Digest, subject: usize) -> bool {
+    let entries: BTreeSet<_> = digest
+        .vantages
+        .get(subject)
+        .map(|v| v.hosts_file.clone())
+        .unwrap_or_default()
+        .into_iter()
+        .chain(case.subject.local.hosts_entries.iter().copied())
+        .collect();
+    !entries.is_empty() && entries.iter().all(|ip| digest.address_index(*ip).is_none())
+}
+
+fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hypothesis>) {
+    let count = case.vantages.len();
+    let subject = case.subject_index();
+    let base = Hypothesis {
+        entry,
+        prior: entry.prior,
+        affected: vec![true; count],
+        address: None,
+        family: None,
+        slots: Vec::new(),
+        group: None,
+    };
+    let only = |set: &dyn Fn(usize) -> bool| Hypothesis {
+        affected: (0..count).map(set).collect(),
+        ..base.clone()
+    };
+    match entry.who {
+        Who::Nobody => push_by_family(digest, only(&|_| false), all),
+        Who::Everyone if entry.cause == Some(CauseId::CrashLoop) => {
+            push_by_slots(digest, base, all);
+        }
+        Who::Everyone => push_by_family(digest, base, all),
+        Who::Subject => {
+            let mut hypothesis = only(&|v| Some(v) == subject);
+            if let ControlsSeen::FailIn(family) = entry.controls {
+                if families(digest).len() < 2 {
+                    return;
+                }
+                hypothesis.family = Some(family);
+            }
+            push_by_family(digest, hypothesis, all);
+        }
+        Who::SubjectNetwork => {
+            let network = |v: usize| {
+                subject.is_some_and(|s| v == s || case.vantages[v].same_network(&case.vantages[s]))
+            };
+            push_by_family(digest, only(&network), all);
+        }
+        Who::Datacenters => {
+            let datacenter = |v: usize| {
+                Some(v) != subject && case.vantages[v].class == Some(VantageClass::Datacenter)
+            };
+            if (0..count).any(datacenter) {
+                all.push(only(&datacenter));
+            }
+        }
+        Who::EachAddress => push_by_address(digest, base, all),
+        Who::EachFamily => push_each_family(digest, base, all),
+        Who::EachGroup => push_by_group(case, base, all),
+    }
+}
+
+fn families(digest: &Digest) -> BTreeSet<u8> {
+    digest
+        .addresses
+        .iter()
+        .map(|a| u8::from(a.family() == Family::V6))
+        .collect()
+}
+
+fn push_by_family(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
+    if !hypothesis.entry.by_family || families(digest).len() < 2 {
+        all.push(hypothesis);
+        return;
+    }
+    for (family, share) in [None, Some(Family::V4), Some(Family::V6)]
+        .into_iter()
+        .zip(FAMILY_SHARES)
+    {
+        all.push(Hypothesis {
+            prior: hypothesis.prior * share,
+            family,
+            ..hypothesis.clone()
+        });
+    }
+}
+
+fn push_by_address(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
+    let count = digest.addresses.len();
+    if count < 2 {
+        return;
+    }
+    for address in 0..count {
+        all.push(Hypothesis {
+            prior: hypothesis.prior / count as f64,
+            address: Some(address),
+            ..hypothesis.clone()
+        });
+    }
+}
+
+fn push_each_family(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
+    if families(digest).len() < 2 {
+        return;
+    }
+    // A dead AAAA record is much commoner than a dead A record: happy eyeballs hides it from its owner.
+    for (family, share) in [(Family::V4, 0.1), (Family::V6, 0.9)] {
+        all.push(Hypothesis {
+            prior: hypothesis.prior * share,
+            family: Some(family),
+            ..hypothesis.clone()
+        });
+    }
+}
+
+/// Every pattern of slots but "up all the time", which is no fault now.
+fn push_by_slots(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
+    let count = digest.slots.len().min(4) as u32;
+    const STATES: [Slot; 3] = [Slot::Up, Slot::Down, Slot::Between];
+    for code in 0..3usize.pow(count) {
+        let digits = (0..count).map(|i| code / 3usize.pow(i) % 3);
+        let slots: Vec<Slot> = digits.clone().map(|d| STATES[d]).collect();
+        if slots.iter().any(|s| *s != Slot::Up) {
+            let share: f64 = digits.map(|d| CRASH_SLOTS[d]).product();
+            all.push(Hypothesis {
+                prior: hypothesis.prior * share,
+                slots,
+                ..hypothesis.clone()
+            });
+        }
+    }
+}
+
+/// Groups of at least two vantages that leave somebody out, each set once under its most telling name.
+fn push_by_group(case: &Case, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
+    let mut groups: BTreeMap<Vec<bool>, Group> = BTreeMap::new();
+    for group in all_groups(case) {
+        let affected: Vec<bool> = (0..case.vantages.len())
+            .map(|v| is_in(case, v, &group))
+            .collect();
+        let size = affected.iter().filter(|a| **a).count();
+        let own = case.subject_index().is_some_and(|s| {
+            let network = |v: usize| v == s || case.vantages[v].same_network(&case.vantages[s]);
+            (0..affected.len()).all(|v| affected[v] == network(v))
+        });
+        // The subject's own network is what `source_network` is for.
+        if size >= 2 && size < affected.len() && !own {
+            groups.entry(affected).or_insert(group);
+        }
+    }
+    let count = groups.len() as f64;
+    for (affected, group) in groups {
+        all.push(Hypothesis {
+            prior: hypothesis.prior / count,
+            affected,
+            group: Some(group),
+            ..hypothesis.clone()
+        });
+    }
+}
+
+fn all_groups(case: &Case) -> BTreeSet<Group> {
+    case.vantages
+        .iter()
+        .flat_map(|v| {
+            [
+                v.region.clone().map(Group::Region),
+                v.country.clone().map(Group::Country),
+                v.asn.map(Group::Network),
+            ]
+        })
+        .flatten()
+        .collect()
+}
+
+fn is_in(case: &Case, vantage: usize, group: &Group) -> bool {
+    let v = &case.vantages[vantage];
+    match group {
+        Group::Region(region) => v.region.as_ref() == Some(region),
+        Group::Country(country) => v.country.as_ref() == Some(country),
+        Group::Network(asn) => v.asn == Some(*asn),
+    }
+}
+
+/// A hypothesis that affects nobody: what a vantage sees when it is left alone.
+pub(crate) fn nobody(count: usize) -> Hypothesis {
+    Hypothesis {
+        entry: &ENTRIES[0],
+        prior: 1.0,
+        affected: vec![false; count],
+        address: None,
+        family: None,
+        slots: Vec::new(),
+        group: None,
+    }
+}

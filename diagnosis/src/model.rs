@@ -1,0 +1,323 @@
+//! The causes that the model knows, as data: who is affected, what they then see, and how often it is so.
+//!
+//! A new cause is a new entry. One entry becomes as many concrete hypotheses as there are sets that it can affect
+//! (every address, every family, every region), among which its prior is shared: see [`crate::hypothesis`].
+
+use onlyhere_proto::{Actor, CauseId, Family, Scope};
+
+use crate::likelihood::*;
+
+/// Whom an entry affects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// Nobody.
+    Nobody,
+    /// The subject alone.
+    Subject,
+    /// The subject and every vantage of its network.
+    SubjectNetwork,
+    /// Everyone.
+    Everyone,
+    /// Everyone, at one address; one hypothesis for each.
+    EachAddress,
+    /// Everyone, in one family; one hypothesis for each.
+    EachFamily,
+    /// The vantages of one region, country or network; one hypothesis for each.
+    EachGroup,
+    /// Datacenter vantages.
+    Datacenters,
+}
+
+/// What the fault does to the host as the affected see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostSeen {
+    /// Echo and other ports as ever.
+    AsDrawn,
+    /// Other ports and echo may be cut off as well.
+    Perhaps,
+    /// Nothing of it answers.
+    Dead,
+    /// Nothing but the port answers otherwise: something else of the host answers for sure.
+    Alive,
+}
+
+/// What the fault does to controls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ControlsSeen {
+    /// Nothing.
+    Healthy,
+    /// They fail alike.
+    Fail,
+    /// They fail in this family.
+    FailIn(Family),
+}
+
+/// What must be known for an entry to apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing.
+    Nothing,
+    /// The target is this machine.
+    Loopback,
+    /// The hosts file gives the target other addresses than everybody's resolvers.
+    HostsEntry,
+    /// A proxy is set.
+    Proxy,
+    /// A tunnel carries the default route.
+    Tunnel,
+    /// The person's browser showed an error.
+    Symptom,
+    /// The target has a TLS layer.
+    Tls,
+    /// The target has an HTTP layer.
+    Http,
+    /// The host has a name.
+    Name,
+}
+
+/// One cause in one mode.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    /// Which; none for "nothing is wrong" and for "something that this table does not know".
+    pub(crate) cause: Option<CauseId>,
+    /// Where that is.
+    pub(crate) scope: Scope,
+    /// Who must act.
+    pub(crate) actor: Actor,
+    /// How often, relative to the other entries.
+    pub(crate) prior: f64,
+    /// Whom it affects.
+    pub(crate) who: Who,
+    /// How likely an affected vantage is indeed affected.
+    pub(crate) strength: f64,
+    /// Share of the attempts that it strikes.
+    pub(crate) share: f64,
+    /// Whether it may strike one family only.
+    pub(crate) by_family: bool,
+    /// What the affected see.
+    pub(crate) row: Row,
+    /// What their resolver says; none: as ever.
+    pub(crate) dns: Option<DnsRow>,
+    /// What else of the host they see.
+    pub(crate) host: HostSeen,
+    /// What their controls do.
+    pub(crate) controls: ControlsSeen,
+    /// When it applies.
+    pub(crate) needs: Needs,
+}
+
+const fn entry(
+    cause: CauseId,
+    scope: Scope,
+    actor: Actor,
+    prior: f64,
+    who: Who,
+    row: Row,
+) -> Entry {
+    Entry {
+        cause: Some(cause),
+        scope,
+        actor,
+        prior,
+        who,
+        strength: 1.0,
+        share: 1.0,
+        by_family: false,
+        row,
+        dns: None,
+        host: HostSeen::AsDrawn,
+        controls: ControlsSeen::Healthy,
+        needs: Needs::Nothing,
+    }
+}
+
+impl Entry {
+    const fn dns(mut self, row: DnsRow) -> Self {
+        self.dns = Some(row);
+        self
+    }
+    const fn host(mut self, host: HostSeen) -> Self {
+        self.host = host;
+        self
+    }
+    const fn controls(mut self, controls: ControlsSeen) -> Self {
+        self.controls = controls;
+        self
+    }
+    const fn needs(mut self, needs: Needs) -> Self {
+        self.needs = needs;
+        self
+    }
+    const fn strength(mut self, strength: f64) -> Self {
+        self.strength = strength;
+        self
+    }
+    const fn share(mut self, share: f64) -> Self {
+        self.share = share;
+        self
+    }
+    const fn by_family(mut self) -> Self {
+        self.by_family = true;
+        self
+    }
+}
+
+const fn nothing(cause: Option<CauseId>, scope: Scope, prior: f64) -> Entry {
+    Entry {
+        cause,
+        ..entry(
+            CauseId::BrowserOnly,
+            scope,
+            Actor::Nobody,
+            prior,
+            Who::Nobody,
+            HEALTHY,
+        )
+    }
+}
+
+/// Everything that the model can conclude.
+#[rustfmt::skip]
+pub(crate) const ENTRIES: &[Entry] = {
+    use CauseId::*;
+    use Scope::{Global, Local, Regional, SourceAddress, SourceNetwork, TargetAddress};
+    use Who::*;
+    &[
+    // Nothing is wrong, or nothing that this machine's tools meet.
+    nothing(None, Scope::Ok, 0.25),
+    Entry { actor: Actor::You, ..nothing(Some(BrowserOnly), Local, 0.20) }.needs(Needs::Symptom),
+    Entry { actor: Actor::You, ..nothing(Some(LocalProxy), Local, 0.30) }.needs(Needs::Proxy),
+    Entry { actor: Actor::Nobody, cause: Some(WafBlock), ..entry(WafBlock, Scope::Ok, Actor::Nobody, 0.012, Datacenters, DATACENTERS_DENIED) }.strength(0.65),
+
+    // This machine and its network.
+    entry(LocalFirewall, Local, Actor::You, 0.035, Subject, REJECTED_BY_OWN_MACHINE).by_family(),
+    entry(LocalFirewall, Local, Actor::You, 0.020, Subject, REJECTED_BY_OWN_MACHINE).by_family().controls(ControlsSeen::Fail),
+    entry(LocalFirewall, Local, Actor::You, 0.004, Subject, SILENCE).by_family(),
+    entry(LocalFirewall, Local, Actor::You, 0.008, Subject, SILENCE).by_family().host(HostSeen::Alive).controls(ControlsSeen::Fail),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.020, Subject, REJECTED_BY_OWN_NETWORK).by_family(),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.012, Subject, REJECTED_BY_OWN_NETWORK).by_family().controls(ControlsSeen::Fail),
+    entry(LocalOffline, Local, Actor::You, 0.040, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail),
+    entry(LocalVpn, Local, Actor::You, 0.050, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::Tunnel),
+    entry(FamilyBroken, Local, Actor::YourNetwork, 0.020, Who::Subject, FAMILY_LEADS_NOWHERE).host(HostSeen::Dead).controls(ControlsSeen::FailIn(Family::V6)),
+    entry(FamilyBroken, Local, Actor::YourNetwork, 0.003, Who::Subject, FAMILY_LEADS_NOWHERE).host(HostSeen::Dead).controls(ControlsSeen::FailIn(Family::V4)),
+    entry(HostsFile, Local, Actor::You, 0.200, Subject, HEALTHY).needs(Needs::HostsEntry),
+    entry(LocalResolver, Local, Actor::YourNetwork, 0.020, Subject, HEALTHY).dns(RESOLVER_DEAD).controls(ControlsSeen::Fail).needs(Needs::Name),
+    entry(LocalResolver, Local, Actor::YourNetwork, 0.020, Subject, HEALTHY).dns(RESOLVER_FILTERS).needs(Needs::Name),
+    entry(LocalResolver, Local, Actor::YourNetwork, 0.006, Subject, HEALTHY).dns(RESOLVER_DEAD).needs(Needs::Name),
+    entry(LocalServiceDown, Local, Actor::You, 0.800, Subject, Row::new(&[(crate::sign::Kind::Rst, 0.93), (crate::sign::Kind::Timeout, 0.04), (crate::sign::Kind::PortUnreachable, 0.03)], &[(crate::sign::Place::Own, 1.0)])).needs(Needs::Loopback),
+    entry(CaptivePortal, Local, Actor::YourNetwork, 0.006, Subject, PORTAL).controls(ControlsSeen::Fail),
+    entry(TlsInterception, Local, Actor::YourNetwork, 0.010, Subject, INTERCEPTED).controls(ControlsSeen::Fail).needs(Needs::Tls),
+    entry(TlsInterception, Local, Actor::YourNetwork, 0.008, Subject, INTERCEPTED).needs(Needs::Tls),
+
+    // Between this machine's network and the target, for the subject's address or network.
+    entry(IpBan, SourceAddress, Actor::Site, 0.055, Subject, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(IpBan, SourceAddress, Actor::Site, 0.010, Subject, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(IpBan, SourceAddress, Actor::Site, 0.055, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(IpBan, SourceAddress, Actor::Site, 0.022, Subject, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(WafBlock, SourceAddress, Actor::Site, 0.015, Subject, DENIED_BY_WAF).needs(Needs::Http),
+    entry(WafBlock, SourceAddress, Actor::Site, 0.003, Subject, KILLED),
+    entry(RateLimited, SourceAddress, Actor::Site, 0.012, Subject, LIMITED).needs(Needs::Http),
+    entry(NetworkBlock, SourceNetwork, Actor::Transit, 0.012, SubjectNetwork, RESET_ON_THE_WAY).by_family(),
+    entry(NetworkBlock, SourceNetwork, Actor::Transit, 0.016, SubjectNetwork, PROHIBITED_ON_THE_WAY).by_family(),
+    entry(NetworkBlock, SourceNetwork, Actor::Transit, 0.012, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Transit, 0.003, SubjectNetwork, KILLED),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.008, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.006, SubjectNetwork, PORT_UNREACHABLE_BY_SERVER).by_family(),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.004, SubjectNetwork, PROHIBITED_BY_SERVER).by_family(),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.003, SubjectNetwork, RESET_BY_SERVER).by_family(),
+    entry(WafBlock, SourceNetwork, Actor::Site, 0.004, SubjectNetwork, DENIED_BY_WAF).needs(Needs::Http),
+    entry(RoutingFault, SourceNetwork, Actor::Transit, 0.008, SubjectNetwork, NO_ROUTE_ON_THE_WAY).by_family().host(HostSeen::Dead),
+    entry(RoutingFault, SourceNetwork, Actor::Transit, 0.006, SubjectNetwork, SILENCE).by_family().host(HostSeen::Dead),
+    entry(MtuBlackhole, SourceNetwork, Actor::Transit, 0.006, SubjectNetwork, SWALLOWED).needs(Needs::Tls),
+    entry(LocalResolver, SourceNetwork, Actor::Transit, 0.006, SubjectNetwork, HEALTHY).dns(RESOLVER_DEAD).controls(ControlsSeen::Fail).needs(Needs::Name),
+    entry(LocalResolver, SourceNetwork, Actor::Transit, 0.012, SubjectNetwork, HEALTHY).dns(RESOLVER_FILTERS).needs(Needs::Name),
+
+    // Several networks with something in common.
+    entry(RoutingFault, Regional, Actor::Transit, 0.012, EachGroup, SILENCE).strength(0.9).host(HostSeen::Dead),
+    entry(RoutingFault, Regional, Actor::Transit, 0.006, EachGroup, NO_ROUTE_ON_THE_WAY).strength(0.9).host(HostSeen::Dead),
+    entry(GeoBlock, Regional, Actor::Site, 0.015, EachGroup, GEO_DENIED).strength(0.96),
+    entry(NetworkBlock, Regional, Actor::Site, 0.006, EachGroup, PORT_UNREACHABLE_BY_SERVER).strength(0.96),
+    entry(NetworkBlock, Regional, Actor::Site, 0.006, EachGroup, PROHIBITED_BY_SERVER).strength(0.96),
+    entry(NetworkBlock, Regional, Actor::Transit, 0.006, EachGroup, PROHIBITED_ON_THE_WAY).strength(0.96),
+    entry(NetworkBlock, Regional, Actor::Transit, 0.006, EachGroup, RESET_ON_THE_WAY).strength(0.96),
+    entry(NetworkBlock, Regional, Actor::Site, 0.004, EachGroup, RESET_BY_SERVER).strength(0.96),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.004, EachGroup, SERVER_ERROR).strength(0.9),
+
+    // One of the target's addresses, or one family.
+    entry(AddressDown, TargetAddress, Actor::Site, 0.024, EachAddress, RESET_BY_SERVER),
+    entry(AddressDown, TargetAddress, Actor::Site, 0.020, EachAddress, SILENCE).host(HostSeen::Perhaps),
+    entry(AddressDown, TargetAddress, Actor::Site, 0.005, EachAddress, UNREACHABLE_AT_EDGE).host(HostSeen::Dead),
+    entry(AddressDown, TargetAddress, Actor::Site, 0.005, EachAddress, PORT_UNREACHABLE_BY_SERVER),
+    entry(AddressDown, TargetAddress, Actor::Site, 0.004, EachAddress, PROHIBITED_BY_SERVER),
+    entry(AddressDown, TargetAddress, Actor::Site, 0.004, EachAddress, SERVER_ERROR),
+    entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.004, EachAddress, WRONG_NAME).needs(Needs::Name),
+    entry(FamilyBroken, TargetAddress, Actor::Site, 0.030, EachFamily, SILENCE).host(HostSeen::Perhaps),
+    entry(FamilyBroken, TargetAddress, Actor::Site, 0.020, EachFamily, RESET_BY_SERVER),
+    entry(FamilyBroken, TargetAddress, Actor::Site, 0.008, EachFamily, UNREACHABLE_AT_EDGE).host(HostSeen::Dead),
+    entry(FamilyBroken, TargetAddress, Actor::Site, 0.008, EachFamily, NO_ROUTE_ON_THE_WAY).host(HostSeen::Dead),
+    entry(FamilyBroken, TargetAddress, Actor::Site, 0.005, EachFamily, PORT_UNREACHABLE_BY_SERVER),
+    entry(FamilyBroken, TargetAddress, Actor::Site, 0.004, EachFamily, PROHIBITED_BY_SERVER),
+
+    // Everywhere.
+    entry(ServiceDown, Global, Actor::Site, 0.100, Everyone, RESET_BY_SERVER),
+    entry(BoundToLoopback, Global, Actor::Site, 0.010, Everyone, RESET_BY_SERVER),
+    entry(WrongPort, Global, Actor::Site, 0.010, Everyone, RESET_BY_SERVER).host(HostSeen::Alive),
+    entry(FirewallReject, Global, Actor::Site, 0.010, Everyone, RESET_BY_SERVER),
+    entry(FirewallReject, Global, Actor::Site, 0.028, Everyone, PORT_UNREACHABLE_BY_SERVER),
+    entry(FirewallReject, Global, Actor::Site, 0.028, Everyone, PROHIBITED_BY_SERVER),
+    entry(FirewallDrop, Global, Actor::Site, 0.050, Everyone, SILENCE),
+    entry(HostDown, Global, Actor::Site, 0.045, Everyone, SILENCE).host(HostSeen::Dead),
+    entry(HostDown, Global, Actor::Site, 0.020, Everyone, UNREACHABLE_AT_EDGE).host(HostSeen::Dead),
+    entry(WrongAddress, Global, Actor::DnsOperator, 0.004, Everyone, SILENCE).host(HostSeen::Dead).needs(Needs::Name),
+    entry(WrongAddress, Global, Actor::DnsOperator, 0.003, Everyone, RESET_BY_SERVER).needs(Needs::Name),
+    entry(WrongAddress, Global, Actor::DnsOperator, 0.003, Everyone, WRONG_NAME).needs(Needs::Name),
+    entry(RoutingFault, Global, Actor::Transit, 0.004, Everyone, NO_ROUTE_ON_THE_WAY).host(HostSeen::Dead),
+    entry(DnsMissing, Global, Actor::DnsOperator, 0.030, Everyone, HEALTHY).dns(NAME_MISSING).needs(Needs::Name),
+    entry(DnsBroken, Global, Actor::DnsOperator, 0.030, Everyone, HEALTHY).dns(ZONE_BROKEN).needs(Needs::Name),
+    entry(CertificateExpired, Global, Actor::Site, 0.030, Everyone, EXPIRED).needs(Needs::Tls),
+    entry(CertificateMismatch, Global, Actor::Site, 0.025, Everyone, WRONG_NAME).needs(Needs::Tls),
+    entry(CertificateUntrusted, Global, Actor::Site, 0.025, Everyone, UNTRUSTED).needs(Needs::Tls),
+    entry(CertificateUntrusted, Global, Actor::Site, 0.006, Everyone, HANDSHAKE_FAILS).needs(Needs::Tls),
+    entry(HttpError, Global, Actor::Site, 0.035, Everyone, SERVER_ERROR).needs(Needs::Http),
+    entry(HttpError, Global, Actor::Site, 0.020, Everyone, CLIENT_ERROR).needs(Needs::Http),
+    entry(ServiceDown, Global, Actor::Site, 0.006, Everyone, KILLED),
+    entry(CrashLoop, Global, Actor::Site, 0.020, Everyone, RESET_BY_SERVER),
+    entry(Overloaded, Global, Actor::Site, 0.012, Everyone, OVERLOAD).share(0.55),
+    entry(BackendPartial, Global, Actor::Site, 0.006, Everyone, RESET_BY_SERVER).share(0.5),
+    entry(BackendPartial, Global, Actor::Site, 0.006, Everyone, SERVER_ERROR).share(0.5).needs(Needs::Http),
+    entry(BackendPartial, Global, Actor::Site, 0.004, Everyone, RESET_BY_SERVER).share(0.3),
+    entry(BackendPartial, Global, Actor::Site, 0.004, Everyone, SERVER_ERROR).share(0.3).needs(Needs::Http),
+
+    // Something that is not in this table.
+    Entry { cause: None, ..entry(OTHER, Scope::Inconclusive, Actor::Unknown, 0.004, Everyone, ANYTHING) },
+    Entry { cause: None, ..entry(OTHER, Scope::Inconclusive, Actor::Unknown, 0.004, Subject, ANYTHING) },
+    ]
+};
+
+/// Stands where an entry has no cause; replaced by `None`.
+const OTHER: CauseId = CauseId::BrowserOnly;
+
+/// How the mass of an entry that may strike one family only is shared: both, IPv4 alone, IPv6 alone.
+pub(crate) const FAMILY_SHARES: [f64; 3] = [0.70, 0.20, 0.10];
+
+/// Latent states of a remote vantage.
+pub(crate) mod latent {
+    /// It is itself broken: its controls fail, too.
+    pub(crate) const BROKEN: f64 = 0.03;
+    /// Only its way to this target is.
+    pub(crate) const PATH_BAD: f64 = 0.015;
+    /// The target bans it, a datacenter's.
+    pub(crate) const BANNED_DATACENTER: f64 = 0.009;
+    /// The target bans it, anybody else's.
+    pub(crate) const BANNED: f64 = 0.003;
+}
+
+/// The exponent that keeps the posterior from being too sure of itself, because observations are less independent
+/// than the model takes them to be.
+pub(crate) const TEMPER: f64 = 0.70;
+
+/// What vantages of one AS share makes each of them count less: exponent 1 / (1 + this x (n - 1)).
+pub(crate) const DESIGN_EFFECT: f64 = 0.2;
+
+/// States of one time slot of a service that starts and dies: up, down, in between.
+pub(crate) const CRASH_SLOTS: [f64; 3] = [0.45, 0.37, 0.18];

@@ -1,0 +1,301 @@
+//! Signs: what one attempt came to, reduced to the alphabet that the likelihood tables are written in.
+//!
+//! A sign has a [`Kind`] (what happened) and, for refusals, an [`Origin`] (where on the way it was made). The origin
+//! of an ICMP error is its sender's address, and exact; that of a TCP reset is guessed from its time relative to the
+//! host's round trip, because a reset carries the target's address whoever made it.
+
+use std::net::IpAddr;
+
+use crate::case::is_private_address;
+use onlyhere_proto::{CertificateError, Facts, Mechanism, Observation, Outcome, SaidBy, Stage};
+
+/// What happened to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    /// It worked as deep as it was asked.
+    Ok,
+    /// A reset answered the SYN.
+    Rst,
+    /// ICMP port-unreachable: a rule, for no kernel answers a closed TCP port so.
+    PortUnreachable,
+    /// ICMP prohibited, or an own rule.
+    Prohibited,
+    /// ICMP net- or host-unreachable.
+    Unreachable,
+    /// Silence.
+    Timeout,
+    /// Opened, then silence.
+    Stalled,
+    /// Opened, then reset or closed.
+    Reset,
+    /// A certificate outside its days.
+    TlsExpired,
+    /// A certificate for other names.
+    TlsName,
+    /// A certificate signed by nobody trusted.
+    TlsUntrusted,
+    /// Any other failure of the handshake.
+    TlsOther,
+    /// HTTP 401, 403, 451 and the like: somebody does not want this caller.
+    HttpDenied,
+    /// HTTP 429.
+    HttpLimited,
+    /// HTTP 5xx.
+    HttpServer,
+    /// Any other HTTP status of 400 or more.
+    HttpOther,
+}
+
+/// How many kinds there are.
+pub(crate) const KINDS: usize = 16;
+
+/// Every kind, in declaration order.
+pub(crate) const ALL_KINDS: [Kind; KINDS] = [
+    Kind::Ok,
+    Kind::Rst,
+    Kind::PortUnreachable,
+    Kind::Prohibited,
+    Kind::Unreachable,
+    Kind::Timeout,
+    Kind::Stalled,
+    Kind::Reset,
+    Kind::TlsExpired,
+    Kind::TlsName,
+    Kind::TlsUntrusted,
+    Kind::TlsOther,
+    Kind::HttpDenied,
+    Kind::HttpLimited,
+    Kind::HttpServer,
+    Kind::HttpOther,
+];
+
+impl Kind {
+    /// The shallowest depth at which an attempt can meet this.
+    pub(crate) const fn stage(self) -> Stage {
+        match self {
+            Self::Ok
+            | Self::Rst
+            | Self::PortUnreachable
+            | Self::Prohibited
+            | Self::Unreachable
+            | Self::Timeout => Stage::Tcp,
+            Self::TlsExpired | Self::TlsName | Self::TlsUntrusted | Self::TlsOther => Stage::Tls,
+            Self::Stalled | Self::Reset => Stage::Tls,
+            Self::HttpDenied | Self::HttpLimited | Self::HttpServer | Self::HttpOther => {
+                Stage::Http
+            }
+        }
+    }
+
+    /// How it shows in a report.
+    pub(crate) const fn mechanism(self) -> Mechanism {
+        match self {
+            Self::Ok => Mechanism::None,
+            Self::Rst | Self::PortUnreachable => Mechanism::Refused,
+            Self::Prohibited | Self::Unreachable => Mechanism::Unreachable,
+            Self::Timeout | Self::Stalled => Mechanism::Timeout,
+            Self::Reset => Mechanism::Reset,
+            Self::TlsExpired | Self::TlsName | Self::TlsUntrusted | Self::TlsOther => {
+                Mechanism::Tls
+            }
+            Self::HttpDenied | Self::HttpLimited | Self::HttpServer | Self::HttpOther => {
+                Mechanism::Http
+            }
+        }
+    }
+
+    /// Whether an ICMP error said so.
+    pub(crate) const fn is_icmp(self) -> bool {
+        matches!(
+            self,
+            Self::PortUnreachable | Self::Prohibited | Self::Unreachable
+        )
+    }
+}
+
+/// A place on the way where a refusal can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Place {
+    /// The vantage's own machine.
+    Own,
+    /// Its own network: the gateway, the office's filter.
+    Near,
+    /// A network in between.
+    Middle,
+    /// In front of the target, in its network.
+    Edge,
+    /// The target itself.
+    Server,
+}
+
+/// How many places there are.
+pub(crate) const PLACES: usize = 5;
+
+/// Where a refusal was made, as far as it can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Origin {
+    /// The ICMP error's sender is known.
+    Exact(Place),
+    /// Much faster than the host can answer, and under 0.2 ms.
+    AtOnce,
+    /// Much faster than the host can answer.
+    Close,
+    /// Faster than the host can answer.
+    Between,
+    /// As slow as the host's own answer.
+    Far,
+    /// Not known, or not applicable.
+    Unknown,
+}
+
+/// Kind and origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Sign {
+    /// What happened.
+    pub(crate) kind: Kind,
+    /// Where it was made.
+    pub(crate) origin: Origin,
+}
+
+/// The kind of an observation; `None` when it says nothing about the target.
+pub(crate) fn kind_of(observation: &Observation) -> Option<Kind> {
+    Some(match (observation.stage, observation.outcome) {
+        (_, Outcome::NotMeasured) | (Stage::Dns, _) => return None,
+        (_, Outcome::Ok) => Kind::Ok,
+        (Stage::Tls | Stage::Http, Outcome::Timeout) => Kind::Stalled,
+        (_, Outcome::Timeout) => Kind::Timeout,
+        (_, Outcome::Unreachable) => Kind::Unreachable,
+        (_, Outcome::Denied) => Kind::Prohibited,
+        (Stage::Tcp, Outcome::Refused) => match observation.said_by {
+            Some(SaidBy::Icmp { .. }) => Kind::PortUnreachable,
+            _ => Kind::Rst,
+        },
+        (Stage::Icmp, Outcome::Refused) => Kind::PortUnreachable,
+        (_, Outcome::Refused | Outcome::Reset | Outcome::Closed) => Kind::Reset,
+        (_, Outcome::BadCertificate) => certificate_kind(observation),
+        (_, Outcome::TlsAlert) => Kind::TlsOther,
+        (_, Outcome::HttpStatus) => http_kind(observation),
+        (_, Outcome::Nxdomain | Outcome::Servfail | Outcome::NoAnswer) => return None,
+    })
+}
+
+fn certificate_kind(observation: &Observation) -> Kind {
+    let error = match &observation.facts {
+        Some(Facts::Tls(tls)) => tls.error,
+        _ => None,
+    };
+    match error {
+        Some(CertificateError::Expired | CertificateError::NotYetValid) => Kind::TlsExpired,
+        Some(CertificateError::NameMismatch) => Kind::TlsName,
+        Some(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            Kind::TlsUntrusted
+        }
+        _ => Kind::TlsOther,
+    }
+}
+
+fn http_kind(observation: &Observation) -> Kind {
+    let status = match &observation.facts {
+        Some(Facts::Http(http)) => http.status,
+        _ => 0,
+    };
+    match status {
+        401 | 403 | 406 | 451 => Kind::HttpDenied,
+        429 => Kind::HttpLimited,
+        500.. => Kind::HttpServer,
+        _ => Kind::HttpOther,
+    }
+}
+
+/// Fractions of the host's round trip below which a reset was made nearby, and on the way.
+const CLOSE: f64 = 0.25;
+const BETWEEN: f64 = 0.75;
+/// Round trips shorter than this tell nothing about distance, microseconds.
+const SHORTEST_TRIP: f64 = 1_500.0;
+/// Faster than any gateway behind a real wire, microseconds.
+const AT_ONCE: f64 = 200.0;
+
+/// Where a refusal was made. `round_trip` is the host's, in microseconds; `gateway` are addresses known to be the
+/// vantage's own network's.
+pub(crate) fn origin_of(
+    observation: &Observation,
+    kind: Kind,
+    round_trip: Option<f64>,
+    gateway: Option<IpAddr>,
+) -> Origin {
+    match observation.said_by {
+        Some(SaidBy::Icmp { icmp }) if kind.is_icmp() => {
+            Origin::Exact(place_of(icmp.from, observation, round_trip, gateway))
+        }
+        Some(SaidBy::Kernel) if kind == Kind::Prohibited => Origin::Exact(Place::Own),
+        _ if kind == Kind::Rst => origin_by_time(observation.elapsed_ms.0 as f64, round_trip),
+        _ => Origin::Unknown,
+    }
+}
+
+fn origin_by_time(elapsed: f64, round_trip: Option<f64>) -> Origin {
+    let Some(trip) = round_trip.filter(|trip| *trip >= SHORTEST_TRIP) else {
+        return Origin::Unknown;
+    };
+    match elapsed / trip {
+        ratio if ratio >= BETWEEN => Origin::Far,
+        ratio if ratio >= CLOSE => Origin::Between,
+        _ if elapsed < AT_ONCE => Origin::AtOnce,
+        _ => Origin::Close,
+    }
+}
+
+/// Who an ICMP sender is, seen from the vantage.
+///
+/// A router of the same public IPv4 /24 is the provider's, not the vantage's own; one of the same IPv6 /64 is the
+/// vantage's own, because a home's prefix is not shared.
+fn place_of(
+    sender: IpAddr,
+    observation: &Observation,
+    round_trip: Option<f64>,
+    gateway: Option<IpAddr>,
+) -> Place {
+    let Some(source) = observation.source else {
+        return match observation.address {
+            Some(address) if address == sender => Place::Server,
+            _ if is_private_address(sender) => Place::Near,
+            _ => Place::Middle,
+        };
+    };
+    if sender == source || sender.is_loopback() {
+        return Place::Own;
+    }
+    if Some(sender) == observation.address {
+        return Place::Server;
+    }
+    let early = round_trip.is_none_or(|trip| (observation.elapsed_ms.0 as f64) < trip * CLOSE);
+    let own_range = same_lan(source, sender) && (sender.is_ipv6() || is_private_address(sender));
+    if Some(sender) == gateway || own_range || (is_private_address(sender) && early) {
+        Place::Near
+    } else if observation
+        .address
+        .is_some_and(|address| same_site(address, sender))
+    {
+        Place::Edge
+    } else {
+        Place::Middle
+    }
+}
+
+/// One IPv4 /24, or one IPv6 /64.
+fn same_lan(a: IpAddr, b: IpAddr) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..3] == b.octets()[..3],
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.segments()[..4] == b.segments()[..4],
+        _ => false,
+    }
+}
+
+/// One IPv4 /24, or one IPv6 /48: what one site is commonly given.
+fn same_site(a: IpAddr, b: IpAddr) -> bool {
+    match (a, b) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => same_lan(a, b),
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.segments()[..3] == b.segments()[..3],
+        _ => false,
+    }
+}

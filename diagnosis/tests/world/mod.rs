@@ -1,0 +1,603 @@
+//! A model world: it answers asks the way a network would, in its own time, and runs an investigation to its end.
+//!
+//! No packet is sent. What a vantage would see is computed from a few rules per scenario; the driver keeps a queue of
+//! events ordered by time, so that stragglers, silence and delays play out as they would.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use onlyhere_diagnosis::{Ask, Case, Investigation};
+use onlyhere_proto::{
+    CertificateError, CheckRequest, DnsAnswer, DnsFacts, Facts, Family, Host, HttpFacts, IcmpError,
+    Layer, Micros, Observation, Outcome, Purpose, RecordType, ResolverKind, SaidBy, Stage, Subject,
+    Target, TcpFacts, Timestamp, TlsFacts, Vantage, VantageClass, VantageName, Verdict,
+};
+
+pub const WEB4: &str = "198.18.1.10";
+pub const WEB6: &str = "2001:db8:1::10";
+pub const GATEWAY_LAN: &str = "192.168.77.1";
+pub const CALLER: &str = "192.168.77.10";
+pub const CALLER_PUBLIC: &str = "198.18.3.20";
+
+/// What an attempt meets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reply {
+    /// It works all the way.
+    Ok,
+    /// A reset after so many milliseconds; none: after the host's round trip.
+    Rst(Option<f64>),
+    /// An ICMP error: type, code, sender, milliseconds.
+    Icmp(u8, u8, &'static str, Option<f64>),
+    /// Silence.
+    Drop,
+    /// A certificate that does not verify.
+    Tls(CertificateError),
+    /// A status.
+    Http(u16),
+    /// Opened, then reset in the handshake.
+    Reset,
+    /// Opened, then silence.
+    Stall,
+    /// The vantage has not got this family.
+    NoFamily,
+}
+
+/// What a resolver says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Name {
+    /// These addresses.
+    Is(Vec<IpAddr>),
+    /// NXDOMAIN.
+    Missing,
+    /// SERVFAIL.
+    Failed,
+    /// Silence.
+    Silent,
+}
+
+/// One attempt, as the rules see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Try<'a> {
+    pub vantage: &'a str,
+    pub address: IpAddr,
+    pub port: u16,
+    pub control: bool,
+    /// Milliseconds since the start.
+    pub at: f64,
+    pub slot: u32,
+}
+
+impl Try<'_> {
+    pub fn v4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+    pub fn target(&self) -> bool {
+        !self.control
+    }
+    pub fn web(&self) -> bool {
+        !self.control && self.port == 443
+    }
+    pub fn by(&self, name: &str) -> bool {
+        self.vantage == name
+    }
+}
+
+type Connect = Box<dyn Fn(Try<'_>) -> Reply>;
+type Resolve = Box<dyn Fn(&str, bool) -> Name>;
+type Echo = Box<dyn Fn(Try<'_>) -> bool>;
+
+/// The world and its rules.
+pub struct World {
+    pub vantages: Vec<Vantage>,
+    pub target: Target,
+    pub controls: Vec<Target>,
+    pub addresses: Vec<IpAddr>,
+    pub connect: Connect,
+    pub resolve: Resolve,
+    /// The system resolver's answer is from the hosts file.
+    pub hosts_file: BTreeMap<String, Vec<IpAddr>>,
+    pub echo: Echo,
+    /// Vantages that never answer a request.
+    pub dead: BTreeSet<String>,
+    pub seen: Option<onlyhere_proto::Symptom>,
+    pub no_subject: bool,
+    pub proxies: Vec<String>,
+    pub resolvers: Vec<IpAddr>,
+    pub public_address: Option<IpAddr>,
+}
+
+/// How a run went.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub verdict: Verdict,
+    /// Milliseconds until it was concluded.
+    pub ms: f64,
+    /// Asks that were answered or under way.
+    pub asks: usize,
+    /// Times at which asks came out.
+    pub rounds: usize,
+    pub case: Case,
+}
+
+fn vantage(
+    name: &str,
+    asn: u32,
+    country: &str,
+    region: &str,
+    class: VantageClass,
+    public: &str,
+) -> Vantage {
+    Vantage {
+        asn: Some(asn),
+        country: Some(country.into()),
+        region: Some(region.into()),
+        class: Some(class),
+        public_address: Some(ip(public)),
+        ..Vantage::named(name.parse().unwrap())
+    }
+}
+
+pub fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+impl World {
+    /// Everything is well: the caller at home, a sibling in its network, five others.
+    pub fn new() -> Self {
+        use VantageClass::{Datacenter, Residential};
+        Self {
+            vantages: vec![
+                vantage("you", 64503, "DE", "eu", Residential, CALLER_PUBLIC),
+                vantage("sibling", 64503, "DE", "eu", Residential, "198.18.3.21"),
+                vantage("fra", 64504, "DE", "eu", Datacenter, "198.18.4.10"),
+                vantage("ams", 64505, "NL", "eu", Datacenter, "198.18.5.10"),
+                vantage("nyc", 64506, "US", "us", Datacenter, "198.18.6.10"),
+                vantage("sgp", 64507, "SG", "asia", Datacenter, "198.18.7.10"),
+                vantage("par", 64508, "FR", "eu", Residential, "198.18.8.10"),
+            ],
+            target: Target::parse("https://shop.example").unwrap(),
+            controls: vec![
+                Target::parse("https://control-a.example").unwrap(),
+                Target::parse("https://control-b.example").unwrap(),
+            ],
+            addresses: vec![ip(WEB4), ip(WEB6)],
+            connect: Box::new(|_| Reply::Ok),
+            resolve: Box::new(|_, _| Name::Is(Vec::new())),
+            hosts_file: BTreeMap::new(),
+            echo: Box::new(|_| true),
+            dead: BTreeSet::new(),
+            seen: None,
+            no_subject: false,
+            proxies: Vec::new(),
+            resolvers: Vec::new(),
+            public_address: Some(ip(CALLER_PUBLIC)),
+        }
+    }
+
+    /// Without some vantages.
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.vantages.retain(|v| !names.contains(&v.name.as_str()));
+        self
+    }
+
+    /// The caller alone, no coordinator.
+    pub fn alone(mut self) -> Self {
+        self.vantages.retain(|v| v.name == "you");
+        self.public_address = None;
+        self.vantages[0] = Vantage::named(VantageName::you());
+        self
+    }
+
+    /// Without the caller as a vantage.
+    pub fn no_subject(mut self) -> Self {
+        self.no_subject = true;
+        self.without(&["you"])
+    }
+
+    pub fn connect(mut self, rule: impl Fn(Try<'_>) -> Reply + 'static) -> Self {
+        self.connect = Box::new(rule);
+        self
+    }
+
+    pub fn resolve(mut self, rule: impl Fn(&str, bool) -> Name + 'static) -> Self {
+        self.resolve = Box::new(rule);
+        self
+    }
+
+    pub fn echo(mut self, rule: impl Fn(Try<'_>) -> bool + 'static) -> Self {
+        self.echo = Box::new(rule);
+        self
+    }
+
+    pub fn addresses(mut self, all: &[&str]) -> Self {
+        self.addresses = all.iter().map(|a| ip(a)).collect();
+        self
+    }
+
+    pub fn case(&self) -> Case {
+        let you = VantageName::you();
+        let subject_vantage = self.vantages.iter().find(|v| v.id == you);
+        Case {
+            check: "01JD0000000000000000000000".parse().unwrap(),
+            target: self.target.clone(),
+            subject: Subject {
+                vantage: (!self.no_subject).then_some(you),
+                public_address: self.public_address,
+                asn: subject_vantage.and_then(|v| v.asn),
+                local: onlyhere_proto::LocalFacts {
+                    proxies: self.proxies.clone(),
+                    hosts_entries: self.hosts_file.get("you").cloned().unwrap_or_default(),
+                    tunnel: None,
+                },
+            },
+            vantages: self.vantages.clone(),
+            controls: self.controls.clone(),
+            resolvers: self.resolvers.clone(),
+            seen: self.seen,
+            attempt_timeout: Duration::from_secs(3),
+        }
+    }
+
+    /// Round trip in milliseconds.
+    fn round_trip(vantage: &str) -> f64 {
+        match vantage {
+            "you" => 34.6,
+            "sibling" => 32.6,
+            "fra" => 26.6,
+            "ams" => 30.6,
+            "nyc" => 100.6,
+            "sgp" => 176.6,
+            _ => 40.6,
+        }
+    }
+
+    /// What a vantage answers, each observation with the time at which it is there, and the time at which it is done.
+    pub fn answer(&self, ask: &Ask, at: f64) -> (Vec<(f64, Observation)>, f64) {
+        let name = ask.vantage.as_str();
+        let request = &ask.request;
+        let patience = request.attempt_timeout.as_secs_f64() * 1_000.0;
+        let mut answer = Answer {
+            ask,
+            at,
+            all: Vec::new(),
+        };
+        if self.dead.contains(name) {
+            return (Vec::new(), at + request.deadline.as_secs_f64() * 1_000.0);
+        }
+        let control = request.purpose == Purpose::Control;
+        let (addresses, resolved_at) = self.resolve_host(&mut answer, name, request, patience);
+        let mut end = resolved_at;
+        for address in addresses {
+            let attempt = Try {
+                vantage: name,
+                address,
+                port: request.target.port.unwrap_or(0),
+                control,
+                at: resolved_at,
+                slot: request.slot,
+            };
+            if request.ping || request.depth == Stage::Icmp {
+                end = end.max(self.echo_address(&mut answer, attempt, patience));
+            }
+            if request.depth != Stage::Icmp && request.depth != Stage::Dns {
+                end = end.max(self.try_address(&mut answer, attempt, request, patience));
+            }
+        }
+        answer.all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        (answer.all, end)
+    }
+
+    fn resolve_host(
+        &self,
+        answer: &mut Answer<'_>,
+        name: &str,
+        request: &CheckRequest,
+        patience: f64,
+    ) -> (Vec<IpAddr>, f64) {
+        if !request.addresses.is_empty() {
+            return (request.addresses.clone(), answer.at);
+        }
+        if let Host::Address(address) = request.target.host {
+            return (vec![address], answer.at);
+        }
+        let control = request.purpose == Purpose::Control;
+        if let (false, Some(entries)) = (control, self.hosts_file.get(name)) {
+            answer.dns(
+                1.0,
+                None,
+                ResolverKind::HostsFile,
+                &Name::Is(entries.clone()),
+            );
+            return (entries.clone(), answer.at + 1.0);
+        }
+        let all = if control {
+            vec![ip("198.18.5.80"), ip("2001:db8:5::80")]
+        } else {
+            self.addresses.clone()
+        };
+        let said = match (self.resolve)(name, control) {
+            Name::Is(list) if list.is_empty() => Name::Is(all.clone()),
+            other => other,
+        };
+        let trip = Self::round_trip(name) * 0.7;
+        let time = if said == Name::Silent { patience } else { trip };
+        answer.dns(time, Some(ip("198.18.0.53")), ResolverKind::System, &said);
+        for resolver in &request.resolvers {
+            let said = match (self.resolve)("configured", control) {
+                Name::Is(list) if list.is_empty() => Name::Is(all.clone()),
+                other => other,
+            };
+            answer.dns(trip, Some(*resolver), ResolverKind::Configured, &said);
+        }
+        match said {
+            Name::Is(list) => (list, answer.at + time),
+            _ => (Vec::new(), answer.at + time),
+        }
+    }
+
+    fn echo_address(&self, answer: &mut Answer<'_>, attempt: Try<'_>, patience: f64) -> f64 {
+        if (self.connect)(attempt) == Reply::NoFamily {
+            return attempt.at;
+        }
+        let ok = (self.echo)(attempt);
+        let took = if ok {
+            Self::round_trip(attempt.vantage)
+        } else {
+            patience
+        };
+        let outcome = if ok { Outcome::Ok } else { Outcome::Timeout };
+        answer.stage(attempt.at, took, Stage::Icmp, outcome, attempt, None, None);
+        attempt.at + took
+    }
+
+    fn try_address(
+        &self,
+        answer: &mut Answer<'_>,
+        attempt: Try<'_>,
+        request: &CheckRequest,
+        patience: f64,
+    ) -> f64 {
+        let trip = Self::round_trip(attempt.vantage);
+        let mut now = attempt.at;
+        let reply = (self.connect)(attempt);
+        let tcp = Facts::Tcp(TcpFacts {
+            syn_retransmits: Some(0),
+            round_trip_ms: Some(Micros((trip * 1_000.0) as u64)),
+        });
+        let (outcome, took, said_by) = match reply {
+            Reply::Rst(ms) => (Outcome::Refused, ms.unwrap_or(trip), Some(SaidBy::Rst)),
+            Reply::Icmp(kind, code, from, ms) => (
+                icmp_outcome(kind, code),
+                ms.unwrap_or(trip),
+                Some(SaidBy::Icmp {
+                    icmp: IcmpError {
+                        icmp_type: kind,
+                        code,
+                        from: ip(from),
+                    },
+                }),
+            ),
+            Reply::Drop => (Outcome::Timeout, patience, None),
+            Reply::NoFamily => (Outcome::NotMeasured, 0.1, None),
+            _ => (Outcome::Ok, trip, None),
+        };
+        let facts = (outcome == Outcome::Ok).then_some(tcp);
+        answer.stage(now, took, Stage::Tcp, outcome, attempt, said_by, facts);
+        now += took;
+        if outcome != Outcome::Ok || request.depth == Stage::Tcp {
+            return now;
+        }
+        if request.target.is_tls() {
+            let (outcome, took) = match reply {
+                Reply::Tls(_) => (Outcome::BadCertificate, trip),
+                Reply::Reset => (Outcome::Reset, trip),
+                Reply::Stall => (Outcome::Timeout, patience),
+                _ => (Outcome::Ok, trip),
+            };
+            let facts = Facts::Tls(TlsFacts {
+                error: match reply {
+                    Reply::Tls(error) => Some(error),
+                    _ => None,
+                },
+                ..TlsFacts::default()
+            });
+            answer.stage(now, took, Stage::Tls, outcome, attempt, None, Some(facts));
+            now += took;
+            if outcome != Outcome::Ok || request.depth == Stage::Tls {
+                return now;
+            }
+        }
+        if !matches!(request.target.layer, Layer::Https | Layer::Http) {
+            return now;
+        }
+        let status = match reply {
+            Reply::Http(status) => status,
+            _ => 200,
+        };
+        let facts = Facts::Http(HttpFacts {
+            version: "HTTP/1.1".into(),
+            status,
+            headers: Vec::new(),
+            location: None,
+            body_length: 0,
+            body_sha256: None,
+        });
+        let outcome = if status < 400 {
+            Outcome::Ok
+        } else {
+            Outcome::HttpStatus
+        };
+        answer.stage(now, trip, Stage::Http, outcome, attempt, None, Some(facts));
+        now + trip
+    }
+
+    /// Runs an investigation in this world to its end.
+    pub fn run(&self) -> Run {
+        let case = self.case();
+        let mut investigation = Investigation::new(case.clone());
+        let mut queue: BTreeMap<(u64, u64), Event> = BTreeMap::new();
+        let mut next = 0u64;
+        let (mut now, mut asks, mut rounds) = (0.0_f64, 0, 0);
+        let link = |name: &str| Self::round_trip(name) / 2.0;
+        loop {
+            let out = investigation.poll_asks();
+            rounds += usize::from(!out.is_empty());
+            for ask in out {
+                asks += 1;
+                let start = now + ask.delay.as_secs_f64() * 1_000.0 + link(ask.vantage.as_str());
+                let (observations, end) = self.answer(&ask, start);
+                let back = link(ask.vantage.as_str());
+                let deadline = start + ask.request.deadline.as_secs_f64() * 1_000.0;
+                for (at, observation) in observations {
+                    queue.insert(
+                        (micros(at + back), next),
+                        Event::Seen(Box::new(observation)),
+                    );
+                    next += 1;
+                }
+                let done = Event::Done(ask.vantage.clone(), ask.request.request);
+                queue.insert((micros(end.min(deadline) + back), next), done);
+                next += 1;
+            }
+            if investigation.is_concluded() {
+                break;
+            }
+            let Some(((at, _), event)) = queue.pop_first() else {
+                panic!("the investigation waits for nothing");
+            };
+            now = at as f64 / 1_000.0;
+            match event {
+                Event::Seen(observation) => investigation.handle_observation(*observation),
+                Event::Done(vantage, request) => investigation.handle_done(&vantage, request),
+            }
+        }
+        Run {
+            verdict: investigation.verdict(),
+            ms: now,
+            asks,
+            rounds,
+            case,
+        }
+    }
+}
+
+fn micros(ms: f64) -> u64 {
+    (ms * 1_000.0) as u64
+}
+
+fn icmp_outcome(kind: u8, code: u8) -> Outcome {
+    match (kind, code) {
+        (3, 3) | (1, 4) => Outcome::Refused,
+        (3, 9 | 10 | 13) | (1, 1) => Outcome::Denied,
+        _ => Outcome::Unreachable,
+    }
+}
+
+enum Event {
+    Seen(Box<Observation>),
+    Done(VantageName, u32),
+}
+
+struct Answer<'a> {
+    ask: &'a Ask,
+    at: f64,
+    all: Vec<(f64, Observation)>,
+}
+
+impl Answer<'_> {
+    fn base(&self, start: f64, took: f64, stage: Stage, outcome: Outcome) -> Observation {
+        let request = &self.ask.request;
+        let source: IpAddr = match self.ask.vantage.as_str() {
+            "you" => ip(CALLER),
+            "sibling" => ip("198.18.3.21"),
+            "fra" => ip("198.18.4.10"),
+            "ams" => ip("198.18.5.10"),
+            "nyc" => ip("198.18.6.10"),
+            "sgp" => ip("198.18.7.10"),
+            _ => ip("198.18.8.10"),
+        };
+        Observation {
+            check: request.check.clone(),
+            request: request.request,
+            sequence: self.all.len() as u32,
+            vantage: self.ask.vantage.clone(),
+            purpose: request.purpose,
+            stage,
+            host: request.target.host.to_string(),
+            source: Some(source),
+            address: None,
+            port: None,
+            family: None,
+            started_at: Timestamp(1_767_225_600_000_000 + micros(start) as i64),
+            elapsed_ms: Micros(micros(took)),
+            slot: request.slot,
+            outcome,
+            said_by: None,
+            detail: None,
+            facts: None,
+        }
+    }
+
+    fn dns(&mut self, took: f64, resolver: Option<IpAddr>, kind: ResolverKind, said: &Name) {
+        for record_type in [RecordType::A, RecordType::Aaaa] {
+            let answers: Vec<DnsAnswer> = match said {
+                Name::Is(list) => list
+                    .iter()
+                    .filter(|a| Family::of(**a) == record_type.family())
+                    .map(|a| DnsAnswer {
+                        address: *a,
+                        ttl_s: 60,
+                    })
+                    .collect(),
+                _ => Vec::new(),
+            };
+            let outcome = match said {
+                Name::Is(_) if answers.is_empty() => Outcome::NoAnswer,
+                Name::Is(_) => Outcome::Ok,
+                Name::Missing => Outcome::Nxdomain,
+                Name::Failed => Outcome::Servfail,
+                Name::Silent => Outcome::Timeout,
+            };
+            let facts = Facts::Dns(DnsFacts {
+                resolver,
+                kind,
+                record_type,
+                rcode: None,
+                answers,
+                cname_chain: Vec::new(),
+            });
+            let mut observation = self.base(self.at, took, Stage::Dns, outcome);
+            observation.family = Some(record_type.family());
+            observation.facts = Some(facts);
+            self.all.push((self.at + took, observation));
+        }
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "an observation has this many sides"
+    )]
+    fn stage(
+        &mut self,
+        start: f64,
+        took: f64,
+        stage: Stage,
+        outcome: Outcome,
+        attempt: Try<'_>,
+        said_by: Option<SaidBy>,
+        facts: Option<Facts>,
+    ) {
+        let mut observation = self.base(start, took, stage, outcome);
+        observation.address = Some(attempt.address);
+        observation.family = Some(Family::of(attempt.address));
+        observation.port = (attempt.port > 0).then_some(attempt.port);
+        observation.said_by = said_by;
+        observation.facts = facts;
+        if attempt.address.is_ipv6() {
+            observation.source = Some(ip("2001:db8:3:101::10")).filter(|_| attempt.by("you"));
+        }
+        self.all.push((start + took, observation));
+    }
+}
