@@ -278,6 +278,7 @@ impl Rounds {
     fn give_up_if_idle(&mut self) {
         let idle = self.waiting.is_empty() && self.collector.outstanding().next().is_none();
         if idle && !self.investigation.is_concluded() {
+            tracing::warn!(check = %self.case.check, "the diagnosis neither asks nor concludes: ended");
             self.run_out_of_time();
         }
     }

@@ -1,6 +1,6 @@
 //! The running coordinator. Listeners and the end come from outside; everything else is built here, once.
 
-use std::{future::Future, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, path::Path, sync::Arc, time::Duration};
 
 use onlyhere_proto::{
     limits,
@@ -18,7 +18,10 @@ use crate::{
     config::Config,
     data_file::DataError,
     fleet::{End, Fleet, ProbePort, roll::Roll, watch_roll},
-    identity::{Authority, IdentityError, tls},
+    identity::{
+        Authority, IdentityError,
+        tls::{self, ApiCertificate},
+    },
     listen::{self, Port, Stop},
     store::Memory,
     tokens::Tokens,
@@ -35,6 +38,8 @@ const PROBE_STREAMS: u32 = 8;
 const ENROL_MESSAGE: usize = 64 * 1024;
 /// How soon a probe that was struck off loses its line.
 const ROLL_WATCH: Duration = Duration::from_secs(5);
+/// How soon a renewed certificate is used.
+const CERTIFICATE_WATCH: Duration = Duration::from_secs(60);
 /// Checks that are under way at the end are waited for; connections are then given time to close.
 const DRAIN_CHECKS: Duration = Duration::from_secs(20);
 const DRAIN_CONNECTIONS: Duration = Duration::from_secs(5);
@@ -95,22 +100,25 @@ pub async fn serve(
     let people = people_router(api.clone(), health_service)?;
     let stop = Stop::default();
     let ports = TaskTracker::new();
-    ports.spawn(listen::serve(
-        people_port(listeners.api, &api.config, people)?,
-        stop.clone(),
-    ));
+    let files = api.config.api.tls.as_ref();
+    let certificate = files.map(|files| ApiCertificate::load(&files.cert, &files.key));
+    let certificate = certificate.transpose()?.map(Arc::new);
+    let people = people_port(listeners.api, certificate.clone(), people)?;
+    ports.spawn(listen::serve(people, stop.clone()));
     ports.spawn(listen::serve(
         probes_port(listeners.probes, &authority, &probe_port)?,
         stop.clone(),
     ));
-    let roll_watch = tokio::spawn(watch_roll(probe_port, ROLL_WATCH));
     ready();
-    shutdown.await;
+    tokio::select! {
+        () = shutdown => {}
+        never = watch_roll(probe_port, ROLL_WATCH) => match never {},
+        never = watch_certificate(certificate) => match never {},
+    }
     health
         .set_not_serving::<PublicServiceServer<PublicPort>>()
         .await;
     drain(&api, &stop, &ports).await;
-    roll_watch.abort();
     Ok(())
 }
 
@@ -135,23 +143,33 @@ fn people_router(
 
 fn people_port(
     listener: TcpListener,
-    config: &Config,
+    certificate: Option<Arc<ApiCertificate>>,
     router: axum::Router,
 ) -> Result<Port, ServeError> {
-    let tls = config
-        .api
-        .tls
-        .as_ref()
-        .map(|files| tls::api_port(&files.cert, &files.key));
     Ok(Port {
         name: "api",
         listener,
-        tls: tls.transpose()?,
+        tls: certificate.map(tls::api_port).transpose()?,
         router,
         strangers: PEOPLE,
         probes: None,
         streams: PEOPLE_STREAMS,
     })
+}
+
+/// Takes renewed certificates into use.
+async fn watch_certificate(certificate: Option<Arc<ApiCertificate>>) -> Infallible {
+    let Some(certificate) = certificate else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(CERTIFICATE_WATCH).await;
+        match certificate.refresh() {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("api.tls: the renewed certificate is in use"),
+            Err(error) => tracing::warn!(%error, "api.tls: the old certificate stays in use"),
+        }
+    }
 }
 
 fn probes_port(

@@ -1,8 +1,9 @@
 //! One `Check` call: reads the question, picks the vantages, makes the caller a vantage itself, and follows the engine until
 //! there is a report or the caller is gone.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt;
 use onlyhere_diagnosis::Case;
 use onlyhere_proto::{
     CheckId, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target, Vantage, VantageName,
@@ -93,7 +94,11 @@ impl Session {
     pub(super) async fn run(self, mut inbound: Inbound) {
         let outbox = self.outbox.clone();
         let refusal = tokio::select! {
-            done = self.answer(&mut inbound) => done.err(),
+            // A fault of ours in one check ends that check, and tells its caller so.
+            done = AssertUnwindSafe(self.answer(&mut inbound)).catch_unwind() => match done {
+                Ok(done) => done.err(),
+                Err(_) => Some(Status::internal("the check failed by a fault of the coordinator; its log says more")),
+            },
             () = outbox.0.closed() => return tracing::info!(token = self.token.id, "the caller is gone"),
         };
         if let Some(status) = refusal {

@@ -1,6 +1,6 @@
 //! The probe port's gRPC service: enrolment, and the stream of an attached probe.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
 use onlyhere_proto::{Vantage, VantageName, limits, wire};
@@ -284,7 +284,7 @@ impl Session {
 }
 
 /// Ends the lines of probes that are not on the roll any more, or with another key.
-pub async fn watch_roll(port: ProbePort, every: Duration) {
+pub async fn watch_roll(port: ProbePort, every: Duration) -> Infallible {
     let mut ticks = tokio::time::interval(every);
     loop {
         ticks.tick().await;

@@ -1,0 +1,252 @@
+//! The program as a person or a script runs it: what it prints where, and how it ends.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+fn program(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onlyhere-coordinator"));
+    // Nothing of this machine's settings.
+    command
+        .env_clear()
+        .env("XDG_STATE_HOME", dir)
+        .env("HOME", dir)
+        .current_dir(dir);
+    command
+}
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    program(dir)
+        .args(args)
+        .args(["--data-dir", "data"])
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn version_and_help_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for (arg, says) in [
+        ("--version", "onlyhere-coordinator 0."),
+        ("--help", "Usage: onlyhere-coordinator"),
+    ] {
+        let output = program(dir.path()).arg(arg).output().unwrap();
+        assert!(output.status.success());
+        assert!(text(&output.stdout).contains(says), "{output:?}");
+    }
+}
+
+#[test]
+fn a_token_stands_alone_on_stdout() {
+    let dir = tempfile::tempdir().unwrap();
+    let probe = [
+        "token",
+        "create",
+        "--kind",
+        "probe",
+        "--name",
+        "fra1",
+        "--region",
+        "EU",
+        "--country",
+        "de",
+        "--asn",
+        "AS24940",
+        "--class",
+        "datacenter",
+        "--label",
+        "city=fra",
+        "--label",
+        "operator=x",
+    ];
+    let client = ["token", "create", "--kind", "client", "--name", "ci"];
+    for (args, start) in [
+        (&probe[..], "onlyhere-join-1."),
+        (&client, "onlyhere-client-1."),
+    ] {
+        let output = run(dir.path(), args);
+        assert!(output.status.success(), "{output:?}");
+        let out = text(&output.stdout);
+        assert!(
+            out.starts_with(start) && out.ends_with('\n') && out.lines().count() == 1,
+            "{out}"
+        );
+    }
+    let list = run(dir.path(), &["token", "list"]);
+    let list = text(&list.stdout);
+    let row = list.lines().find(|line| line.contains("fra1")).expect(list);
+    assert!(row.contains("probe") && row.ends_with("good"), "{row}");
+    let revoked = run(dir.path(), &["token", "revoke", "fra1"]);
+    assert_eq!(text(&revoked.stdout), "revoked 1\n");
+    let list = run(dir.path(), &["token", "list"]);
+    assert!(
+        text(&list.stdout)
+            .lines()
+            .any(|line| line.contains("fra1") && line.ends_with("revoked"))
+    );
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.toml"), "[api]\nlisen = 1\n").unwrap();
+    let create = ["token", "create", "--kind"];
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["serve", "--config", "bad.toml"],
+            "bad.toml: unknown key `api.lisen`",
+        ),
+        (&["serve", "--config", "none.toml"], "cannot read none.toml"),
+        (&["config", "check", "--config", "bad.toml"], "unknown key"),
+        (&["token", "revoke", "nobody"], "no token `nobody`"),
+        (&["probe", "revoke", "nobody"], "no probe `nobody`"),
+        (
+            &[create[0], create[1], create[2], "probe", "--name", "you"],
+            "`you` is the caller's name",
+        ),
+        (
+            &[
+                create[0], create[1], create[2], "client", "--name", "x", "--region", "eu",
+            ],
+            "they go with --kind probe",
+        ),
+        (
+            &[create[0], create[1], create[2], "guest", "--name", "x"],
+            "possible values: probe, client, admin",
+        ),
+        (
+            &[
+                create[0], create[1], create[2], "probe", "--name", "No Name",
+            ],
+            "is no vantage name",
+        ),
+        (
+            &[
+                create[0],
+                create[1],
+                create[2],
+                "probe",
+                "--name",
+                "x",
+                "--expires",
+                "soon",
+            ],
+            "a time is a number and a unit",
+        ),
+        (
+            &[
+                create[0], create[1], create[2], "probe", "--name", "x", "--class", "moon",
+            ],
+            "known are datacenter, residential, mobile",
+        ),
+        (&["nonsense"], "unrecognized subcommand"),
+    ];
+    for (args, says) in cases {
+        let output = run(dir.path(), args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+        assert!(
+            text(&output.stderr).contains(says),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+        assert!(output.stdout.is_empty(), "{output:?}");
+    }
+    assert_eq!(
+        program(dir.path()).output().unwrap().status.code(),
+        Some(2),
+        "nothing asked"
+    );
+}
+
+#[test]
+fn our_own_failure_ends_with_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = program(dir.path())
+        .args(["serve", "--data-dir", "data"])
+        .env("ONLYHERE_PROBES__LISTEN", &address)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let says = format!("cannot listen on probes.listen = {address}");
+    assert!(
+        text(&output.stderr).contains(&says),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// A serving program; killed when a test fails.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn serve_says_ready_on_stderr_and_sigterm_ends_it_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = program(dir.path())
+        .args(["serve", "--data-dir", "data", "--log-format", "json"])
+        .env("ONLYHERE_PROBES__LISTEN", "127.0.0.1:0")
+        .env("ONLYHERE_API__LISTEN", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut out = child.stdout.take().unwrap();
+    let mut serving = Serving(child);
+    let mut line = String::new();
+    while line.trim() != "ready" {
+        line.clear();
+        assert!(
+            errors.read_line(&mut line).unwrap() > 0,
+            "it has ended before it was ready"
+        );
+        assert!(
+            line.trim() == "ready" || line.starts_with('{'),
+            "no JSON log line: {line}"
+        );
+    }
+    // A token made while it serves needs no restart; that it works is shown elsewhere.
+    assert!(
+        run(
+            dir.path(),
+            &["token", "create", "--kind", "client", "--name", "x"]
+        )
+        .status
+        .success()
+    );
+    let pid = serving.0.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = serving.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(0));
+    let mut printed = String::new();
+    out.read_to_string(&mut printed).unwrap();
+    assert_eq!(printed, "", "stdout is for answers");
+}

@@ -1,0 +1,173 @@
+//! A coordinator on loopback, and peers that speak the real protocol to it over real TLS sockets.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+pub mod caller;
+pub mod probe;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use hyper_util::rt::TokioIo;
+use onlyhere_coordinator::{
+    Listeners, clock,
+    config::Config,
+    identity::{Authority, SERVER_NAME},
+    place::Place,
+    serve,
+    tokens::{CLIENT, Secret, Token, TokenKind, Tokens},
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::{net::TcpListener, net::TcpStream, task::JoinHandle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::{Channel, Endpoint};
+
+/// Longer than anything here takes when it works.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running coordinator; it stops when dropped.
+pub struct Coordinator {
+    pub dir: tempfile::TempDir,
+    pub probes: SocketAddr,
+    pub api: SocketAddr,
+    pub served: Option<JoinHandle<()>>,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+impl Coordinator {
+    pub async fn start(config: Config) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (probes, api) = (bind().await, bind().await);
+        let addresses = (probes.local_addr().unwrap(), api.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        let served = tokio::spawn({
+            let (stop, dir) = (stop.clone(), dir.path().to_owned());
+            let listeners = Listeners { probes, api };
+            async move {
+                serve(listeners, config, &dir, || {}, stop.cancelled_owned())
+                    .await
+                    .unwrap();
+            }
+        });
+        Self {
+            dir,
+            probes: addresses.0,
+            api: addresses.1,
+            served: Some(served),
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+        }
+    }
+
+    /// As SIGTERM does.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A token as `token create` makes it, changed as a test needs it; gives the secret.
+    pub fn token(
+        &self,
+        kind: TokenKind,
+        name: &str,
+        change: impl FnOnce(Token) -> Token,
+    ) -> Secret {
+        let (token, secret) = Token::generate(kind, name.parse().unwrap(), clock::now());
+        let single = (kind == TokenKind::Probe).then_some(1);
+        let token = change(Token {
+            uses: single,
+            uses_left: single,
+            ..token
+        });
+        Tokens::in_dir(self.data_dir()).add(token).unwrap();
+        secret
+    }
+
+    pub fn probe_token(&self, name: &str, place: Place) -> Secret {
+        self.token(TokenKind::Probe, name, |token| Token { place, ..token })
+    }
+
+    /// A client token's text.
+    pub fn client_token(&self) -> String {
+        format!(
+            "{CLIENT}{}",
+            self.token(TokenKind::Client, "tester", |token| token)
+                .as_str()
+        )
+    }
+
+    pub fn authority(&self) -> Authority {
+        Authority::load_or_create(self.data_dir()).unwrap()
+    }
+
+    /// A gRPC channel to the probe port, with or without a client certificate.
+    pub async fn probe_channel(
+        &self,
+        identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    ) -> Result<Channel, tonic::transport::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.authority().certificate().clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
+            None => config.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let address = self.probes;
+        let dial = tower::service_fn(move |_| {
+            let connector = connector.clone();
+            async move {
+                let stream = TcpStream::connect(address).await?;
+                let name = ServerName::try_from(SERVER_NAME).unwrap();
+                Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
+            }
+        });
+        Endpoint::from_static("http://coordinator.onlyhere.internal")
+            .connect_with_connector(dial)
+            .await
+    }
+
+    /// A gRPC channel to the people's port, which is plain on loopback.
+    pub async fn api_channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.api))
+            .unwrap()
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    /// Waits until exactly these probes are attached.
+    pub async fn wait_for(&self, names: &[&str]) {
+        let token = self.client_token();
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        within(async {
+            loop {
+                let attached = caller::vantages(self, &token).await;
+                if attached == names {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+}
+
+async fn bind() -> TcpListener {
+    TcpListener::bind(("127.0.0.1", 0)).await.unwrap()
+}
+
+/// Fails the test when something takes far too long.
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("this takes too long")
+}

@@ -1,0 +1,303 @@
+//! What both ports promise besides checks: health, reflection, JSON, TLS, bounds, and patience with nobody.
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use common::{
+    Coordinator,
+    caller::{self, with_token},
+    probe::{self, Manner},
+    within,
+};
+use hyper_util::rt::TokioIo;
+use onlyhere_coordinator::{
+    config::{Api, ApiTls, Config},
+    tokens::{ADMIN, TokenKind},
+};
+use onlyhere_proto::Outcome;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, transport::Endpoint};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+/// A plain HTTP/1.1 request: the status line, and all that came.
+async fn get(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    path: &str,
+    token: &str,
+) -> (u16, String) {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: coordinator.example\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    );
+    within(async {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).unwrap();
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        (
+            status.unwrap_or_else(|| panic!("no HTTP answer: {answer}")),
+            answer,
+        )
+    })
+    .await
+}
+
+async fn plain(coordinator: &Coordinator) -> TcpStream {
+    TcpStream::connect(coordinator.api).await.unwrap()
+}
+
+#[tokio::test]
+async fn health_and_reflection_are_there_for_tools() {
+    let coordinator = Coordinator::start(Config::default()).await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(
+            get(plain(&coordinator).await, path, "").await.0,
+            200,
+            "{path}"
+        );
+    }
+    let mut health = HealthClient::new(coordinator.api_channel().await);
+    let question = HealthCheckRequest {
+        service: "onlyhere.v1.PublicService".into(),
+    };
+    let health = health.check(question).await.unwrap().into_inner();
+    assert_eq!(health.status().as_str_name(), "SERVING");
+
+    let list = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..Default::default()
+    };
+    let mut reflection = ServerReflectionClient::new(coordinator.api_channel().await);
+    let stream = reflection
+        .server_reflection_info(tokio_stream::once(list))
+        .await
+        .unwrap();
+    let answer = stream
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap()
+        .message_response;
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(
+        list.service
+            .iter()
+            .any(|s| s.name == "onlyhere.v1.PublicService"),
+        "{list:?}"
+    );
+}
+
+#[tokio::test]
+async fn reports_are_read_by_their_owner_and_by_admins_only() {
+    let coordinator = Coordinator::start(Config::default()).await;
+    let _probe = probe::start(&coordinator, "p0", 64500, Manner::Healthy).await;
+    let (mine, other) = (coordinator.client_token(), coordinator.client_token());
+    let admin = format!(
+        "{ADMIN}{}",
+        coordinator.token(TokenKind::Admin, "root", |t| t).as_str()
+    );
+    let told = caller::check(&coordinator, &mine, "tcp://shop.example:22", Outcome::Ok)
+        .await
+        .unwrap();
+    let path = format!("/v1/checks/{}", told.report().id);
+    for (token, status) in [
+        (&mine, 200),
+        (&admin, 200),
+        (&other, 404),
+        (&"x".to_owned(), 401),
+    ] {
+        assert_eq!(get(plain(&coordinator).await, &path, token).await.0, status);
+    }
+    let (_, answer) = get(plain(&coordinator).await, &path, &mine).await;
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    let report: onlyhere_proto::Report = serde_json::from_str(body).unwrap();
+    assert_eq!(report.id, told.report().id);
+    assert_eq!(report.vantages.len(), told.report().vantages.len());
+    let (status, answer) = get(plain(&coordinator).await, "/v1/checks/nonsense", &mine).await;
+    assert!(
+        status == 400 && answer.contains("application/problem+json"),
+        "{answer}"
+    );
+    let (status, answer) = get(plain(&coordinator).await, "/v1/vantages", &mine).await;
+    assert!(status == 200 && answer.contains(r#""id":"p0""#), "{answer}");
+    assert_eq!(
+        get(plain(&coordinator).await, "/nothing", &mine).await.0,
+        404
+    );
+}
+
+#[tokio::test]
+async fn the_peoples_port_speaks_tls_with_the_certificate_that_is_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["coordinator.example".to_owned()]).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap();
+    let tls = ApiTls {
+        cert: dir.path().join("c.pem"),
+        key: dir.path().join("k.pem"),
+    };
+    std::fs::write(&tls.cert, certificate.pem()).unwrap();
+    std::fs::write(&tls.key, key.serialize_pem()).unwrap();
+    let config = Config {
+        api: Api {
+            tls: Some(tls),
+            ..Api::default()
+        },
+        ..Config::default()
+    };
+    let coordinator = Coordinator::start(config).await;
+    let stream = secure(&coordinator, certificate.der(), b"http/1.1").await;
+    assert_eq!(get(stream, "/readyz", "").await.0, 200);
+
+    let stream = secure(&coordinator, certificate.der(), b"h2").await;
+    let mut once = Some(TokioIo::new(stream));
+    let dial = tower::service_fn(move |_| {
+        let stream = once.take().ok_or(std::io::Error::other("dialled twice"));
+        async move { stream }
+    });
+    let channel = Endpoint::from_static("http://coordinator.example")
+        .connect_with_connector(dial)
+        .await
+        .unwrap();
+    let health = HealthClient::new(channel)
+        .check(HealthCheckRequest::default())
+        .await
+        .unwrap();
+    assert_eq!(health.into_inner().status().as_str_name(), "SERVING");
+    // And in clear there is nothing to be had.
+    let mut clear = plain(&coordinator).await;
+    clear
+        .write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = within(clear.read_to_end(&mut answer)).await;
+    assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
+}
+
+async fn secure(
+    coordinator: &Coordinator,
+    root: &CertificateDer<'static>,
+    protocol: &[u8],
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let name = ServerName::try_from("coordinator.example").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    connector
+        .connect(name, plain(coordinator).await)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_nonsense_holds_nobody_up() {
+    let coordinator = Coordinator::start(Config::default()).await;
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(coordinator.probes).await.unwrap();
+        if idle.len() % 2 == 0 {
+            stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        }
+        idle.push(stream);
+    }
+    let started = tokio::time::timeout(
+        Duration::from_secs(5),
+        probe::start(&coordinator, "p0", 64500, Manner::Healthy),
+    );
+    let _probe = started
+        .await
+        .expect("others' handshakes are not waited for");
+    coordinator.wait_for(&["p0"]).await;
+}
+
+#[tokio::test]
+async fn one_token_has_so_many_checks_at_once_and_no_more() {
+    let coordinator = Coordinator::start(Config::default()).await;
+    let _probe = probe::start(&coordinator, "p0", 64500, Manner::Dead).await;
+    let token = coordinator.client_token();
+    let target = "tcp://shop.example:22";
+    let mut open = Vec::new();
+    for _ in 0..16 {
+        open.push(
+            caller::open(&coordinator, &token, caller::start(target))
+                .await
+                .unwrap(),
+        );
+    }
+    let refused = caller::open(&coordinator, &token, caller::start(target))
+        .await
+        .map(|_| ())
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+    assert!(
+        refused.message().contains("16 checks with this token"),
+        "{}",
+        refused.message()
+    );
+    // Others are not held up; and who goes makes room.
+    let other = coordinator.client_token();
+    caller::open(&coordinator, &other, caller::start(target))
+        .await
+        .unwrap();
+    open.clear();
+    within(async {
+        while caller::open(&coordinator, &token, caller::start(target))
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_check_begins_with_its_start() {
+    use onlyhere_proto::wire::{
+        PublicServiceCheckRequest, RequestDone, public_service_check_request::Message,
+        public_service_client::PublicServiceClient,
+    };
+    let coordinator = Coordinator::start(Config::default()).await;
+    let token = coordinator.client_token();
+    let (send, waiting) = tokio::sync::mpsc::channel(1);
+    let first = Message::Done(RequestDone::default());
+    send.send(PublicServiceCheckRequest {
+        message: Some(first),
+    })
+    .await
+    .unwrap();
+    let mut client = PublicServiceClient::new(coordinator.api_channel().await);
+    let request = with_token(ReceiverStream::new(waiting), &token);
+    let mut stream = client.check(request).await.unwrap().into_inner();
+    let refused = within(stream.message()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(
+        refused.message(),
+        "the first message of a check is its start"
+    );
+}
