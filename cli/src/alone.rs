@@ -56,9 +56,9 @@ pub async fn investigate(
         tokio::select! {
             Some(answer) = answers.recv() => match answer {
                 Answer::Observed(observation) => {
-                    progress.tell(Event::Observed(observation.clone()));
-                    observations.push(observation.clone());
-                    investigation.handle_observation(observation);
+                    progress.tell(Event::Observed((*observation).clone()));
+                    observations.push((*observation).clone());
+                    investigation.handle_observation(*observation);
                 }
                 Answer::Done(request) => {
                     under_way -= 1;

@@ -25,7 +25,7 @@ const ASKED_BY_COORDINATOR: usize = 64;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// One more observation.
-    Observed(Observation),
+    Observed(Box<Observation>),
     /// No further observation of this request will come.
     Done(u32),
 }
@@ -247,7 +247,7 @@ async fn follow(
                 request: number,
                 ..observation
             };
-            if answers.send(Answer::Observed(numbered)).await.is_err() {
+            if answers.send(Answer::Observed(Box::new(numbered))).await.is_err() {
                 return;
             }
         }
@@ -328,9 +328,9 @@ mod tests {
             Observation {
                 check: a.check.clone(),
                 request: 1,
-                ..b.clone()
+                ..*b.clone()
             },
-            *a
+            **a
         );
 
         listener.accept().await.unwrap();

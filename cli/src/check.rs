@@ -13,6 +13,7 @@ use onlyhere_proto::{
     CheckId, REPORT_SCHEMA, Report, Scope, Subject, Target, Timestamp, Vantage, VantageName,
     VantageReport,
 };
+use rustls::RootCertStore;
 use tokio::{sync::watch, time::Instant};
 use ulid::Ulid;
 
@@ -51,7 +52,7 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
         timeout: args.timeout,
     };
     let progress = Watch::on_stderr(&question.target);
-    if let Company::Coordinator { url, .. } = &company
+    if let Company::Coordinator(Coordinator { url, .. }) = &company
         && url.exposes_token()
     {
         progress.warn(&format!(
@@ -62,6 +63,7 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
         question,
         settings,
         progress,
+        began: Began::now(),
     };
     let outcome = tokio::select! {
         outcome = check.judge(&company) => outcome,
@@ -93,13 +95,18 @@ fn exit_code(scope: Scope, fail_on: Option<&[Scope]>) -> u8 {
 #[derive(Debug)]
 enum Company {
     /// They are.
-    Coordinator {
-        url: CoordinatorUrl,
-        token: Option<Token>,
-        required: bool,
-    },
+    Coordinator(Coordinator),
     /// They are not, and why.
     Alone(String),
+}
+
+/// Whom to ask.
+#[derive(Debug)]
+struct Coordinator {
+    url: CoordinatorUrl,
+    token: Option<Token>,
+    /// Without it there is no verdict.
+    required: bool,
 }
 
 fn company(args: &CheckArgs, settings: &Settings, target: &Target) -> Result<Company, CliError> {
@@ -109,10 +116,7 @@ fn company(args: &CheckArgs, settings: &Settings, target: &Target) -> Result<Com
         ))
     };
     if let Some(kind) = settings.private_range(target) {
-        let why = format!(
-            "{} is a {kind} address, which nobody else can try",
-            target.host
-        );
+        let why = format!("nobody else can try {} ({kind})", target.host);
         return if args.no_local {
             Err(nobody(why))
         } else {
@@ -120,12 +124,12 @@ fn company(args: &CheckArgs, settings: &Settings, target: &Target) -> Result<Com
         };
     }
     match &settings.coordinator {
-        Some(url) => Ok(Company::Coordinator {
+        Some(url) => Ok(Company::Coordinator(Coordinator {
             url: url.clone(),
             token: settings.token.clone(),
             // Without this machine's own eyes there is no falling back on them.
             required: args.require_coordinator || args.no_local,
-        }),
+        })),
         None if args.require_coordinator => Err(RemoteError::NotSet.into()),
         None if args.no_local => Err(nobody("no coordinator is set".to_owned())),
         None if !args.from.is_empty() => Ok(Company::Alone(
@@ -141,67 +145,45 @@ struct Check {
     question: Question,
     settings: Settings,
     progress: Watch,
+    began: Began,
 }
 
 impl Check {
     /// The report, and why it is from one vantage alone where it is.
     async fn judge(&self, company: &Company) -> Result<(Report, Option<String>), CliError> {
-        let began = Began {
-            at: SystemTime::now(),
-            instant: Instant::now(),
-        };
         let prober = ProberSettings::of_this_system(Guard::open());
         let roots = Arc::clone(&prober.roots);
-        let caller = if self.question.no_local {
-            None
-        } else {
-            Some(Arc::new(self.caller(prober)?))
-        };
-        let (hold, held) = watch::channel(false);
+        let caller = Arc::new(self.caller(prober)?);
+        match company {
+            Company::Coordinator(coordinator) => {
+                self.judge_together(coordinator, roots, &caller).await
+            }
+            Company::Alone(why) => {
+                let (_never, held) = watch::channel(false);
+                Ok((self.judge_alone(&caller, held).await, Some(why.clone())))
+            }
+        }
+    }
 
+    /// Both at work side by side. However the local investigation ends, the coordinator's report counts as long as
+    /// it may come.
+    async fn judge_together(
+        &self,
+        coordinator: &Coordinator,
+        roots: Arc<RootCertStore>,
+        caller: &Arc<Caller>,
+    ) -> Result<(Report, Option<String>), CliError> {
+        let (hold, held) = watch::channel(false);
         let local = async {
-            match &caller {
-                Some(caller) => self.judge_alone(caller, &began, held).await,
-                None => std::future::pending().await,
+            if self.question.no_local {
+                std::future::pending().await
+            } else {
+                self.judge_alone(caller, held).await
             }
         };
-        let Company::Coordinator {
-            url,
-            token,
-            required,
-        } = company
-        else {
-            let Company::Alone(why) = company else {
-                unreachable!("the other kind was just excluded")
-            };
-            return Ok((local.await, Some(why.clone())));
-        };
-        let remote = async {
-            let token = token
-                .as_ref()
-                .ok_or_else(|| RemoteError::NoToken { url: url.clone() })?;
-            let within = ACCEPT_WITHIN.min(self.question.timeout / 5);
-            let session = Session::open(url, token, roots, &self.question, within).await?;
-            let _ = hold.send(true);
-            self.progress
-                .tell(Event::Accepted(session.vantages.clone()));
-            let until = began.instant + self.question.timeout + REPORT_GRACE;
-            match tokio::time::timeout_at(
-                until,
-                session.conclude(caller.as_deref(), &self.progress),
-            )
-            .await
-            {
-                Ok(outcome) => outcome,
-                Err(_) => Err(RemoteError::Lost {
-                    url: url.clone(),
-                    why: "no report in time".to_owned(),
-                }),
-            }
-        };
+        let remote = self.ask(coordinator, roots, caller, &hold);
         tokio::pin!(local, remote);
 
-        // Whichever way the local investigation ends, the coordinator's report counts as long as it may come.
         let mut own = None;
         let error = loop {
             tokio::select! {
@@ -212,9 +194,10 @@ impl Check {
                 report = &mut local, if own.is_none() => own = Some(report),
             }
         };
-        if *required {
+        if coordinator.required {
             return Err(error.into());
         }
+        // The receiver is gone when the local investigation has ended, and then there is nobody to hold.
         let _ = hold.send(false);
         self.progress
             .warn(&format!("{error}; judging from this machine alone"));
@@ -223,6 +206,34 @@ impl Check {
             None => local.await,
         };
         Ok((report, Some("the coordinator did not help".to_owned())))
+    }
+
+    /// The coordinator's report. From its acceptance on, the local investigation is held.
+    async fn ask(
+        &self,
+        coordinator: &Coordinator,
+        roots: Arc<RootCertStore>,
+        caller: &Caller,
+        hold: &watch::Sender<bool>,
+    ) -> Result<Report, RemoteError> {
+        let url = &coordinator.url;
+        let missing = || RemoteError::NoToken { url: url.clone() };
+        let token = coordinator.token.as_ref().ok_or_else(missing)?;
+        let within = ACCEPT_WITHIN.min(self.question.timeout / 5);
+        let session = Session::open(url, token, roots, &self.question, within).await?;
+        let _ = hold.send(true);
+        self.progress
+            .tell(Event::Accepted(session.vantages.clone()));
+        let until = self.began.instant + self.question.timeout + REPORT_GRACE;
+        let caller = (!self.question.no_local).then_some(caller);
+        tokio::time::timeout_at(until, session.conclude(caller, &self.progress))
+            .await
+            .unwrap_or_else(|_| {
+                Err(RemoteError::Lost {
+                    url: url.clone(),
+                    why: "no report in time".to_owned(),
+                })
+            })
     }
 
     fn caller(&self, prober: ProberSettings) -> Result<Caller, CliError> {
@@ -237,12 +248,8 @@ impl Check {
         .map_err(|error| CliError::own("this machine cannot be a vantage", error))
     }
 
-    async fn judge_alone(
-        &self,
-        caller: &Arc<Caller>,
-        began: &Began,
-        held: watch::Receiver<bool>,
-    ) -> Report {
+    async fn judge_alone(&self, caller: &Arc<Caller>, held: watch::Receiver<bool>) -> Report {
+        let began = &self.began;
         let case = self.case();
         let (check, subject) = (case.check.clone(), case.subject.clone());
         let until = began.instant + self.question.timeout;
@@ -296,12 +303,20 @@ impl Check {
 }
 
 /// When the check began, on both clocks.
+#[derive(Debug)]
 struct Began {
     at: SystemTime,
     instant: Instant,
 }
 
 impl Began {
+    fn now() -> Self {
+        Self {
+            at: SystemTime::now(),
+            instant: Instant::now(),
+        }
+    }
+
     fn timestamp(&self) -> Timestamp {
         let since = self
             .at

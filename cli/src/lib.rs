@@ -16,7 +16,7 @@ pub mod render;
 pub mod settings;
 pub mod vantages;
 
-use std::{ffi::OsString, future::Future, io, process::ExitCode};
+use std::{ffi::OsString, future::Future, io, panic, process::ExitCode};
 
 use args::{Command, CoordinatorArgs, LogFormat, Parsed};
 use error::CliError;
@@ -24,7 +24,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Carries out a command line, program name first, and gives the exit code. Failures are told on stderr.
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    match run(args) {
+    // A panic is our own failure like any other; the hook has told it on stderr.
+    let outcome = panic::catch_unwind(|| run(args)).unwrap_or(Ok(ExitCode::FAILURE));
+    match outcome {
         Ok(code) => code,
         Err(CliError::Interrupted) => ExitCode::from(CliError::Interrupted.exit_code()),
         Err(error) => {

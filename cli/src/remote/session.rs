@@ -219,7 +219,7 @@ impl Session {
         while let Some(answer) = next.take() {
             match answer {
                 Answer::Observed(observation) => {
-                    observations.push(wire::Observation::from(&observation))
+                    observations.push(wire::Observation::from(&*observation))
                 }
                 Answer::Done(number) => {
                     self.flush(&mut observations).await;

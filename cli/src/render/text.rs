@@ -198,6 +198,12 @@ fn lower_first(text: &str) -> String {
     }
 }
 
+fn upper_first(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.collect::<String>() + chars.as_str()
+}
+
 fn evidence(page: &mut Page, verdict: &Verdict) {
     if verdict.evidence.is_empty() {
         return;
@@ -239,7 +245,7 @@ fn list(page: &mut Page, title: &str, texts: &[String]) {
 
 fn items(page: &mut Page, texts: &[String]) {
     for text in texts {
-        page.paragraph("  •", DIM, 4, text, PLAIN);
+        page.paragraph("  •", DIM, 4, &upper_first(text), PLAIN);
     }
 }
 
