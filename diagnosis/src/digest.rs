@@ -81,8 +81,10 @@ pub(crate) struct Control {
 /// What one vantage saw.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Seen {
-    /// At its own resolvers (hosts file apart); `None` when nothing was asked or nothing measured.
+    /// At its own resolvers (hosts file apart), the best of all; `None` when nothing was asked or nothing measured.
     pub(crate) resolution: Option<Resolution>,
+    /// The same, once for every request.
+    pub(crate) resolutions: Vec<Resolution>,
     /// At resolvers that were given.
     pub(crate) configured: Option<Resolution>,
     /// Addresses that its hosts file gives.
@@ -117,7 +119,8 @@ impl Seen {
     /// Whether something failed: an attempt, or the name.
     pub(crate) fn fails(&self) -> bool {
         self.attempts.iter().any(|a| !a.is_ok())
-            || (!self.reaches() && self.resolution.is_some_and(|r| r != Resolution::Answer))
+            || (self.hosts_file.is_empty()
+                && self.resolution.is_some_and(|r| r != Resolution::Answer))
     }
 
     /// Whether every attempt failed, or the name did not resolve.
@@ -229,7 +232,19 @@ impl Digest {
             .copied()
             .collect();
         let wanted = case.target.record_type;
-        seen.resolution = resolution_of(&dns, ResolverKind::System, wanted);
+        let requests: BTreeSet<u32> = dns.iter().map(|o| o.request).collect();
+        seen.resolutions = requests
+            .into_iter()
+            .filter_map(|request| {
+                let of_request: Vec<&Observation> = dns
+                    .iter()
+                    .filter(|o| o.request == request)
+                    .copied()
+                    .collect();
+                resolution_of(&of_request, ResolverKind::System, wanted)
+            })
+            .collect();
+        seen.resolution = seen.resolutions.iter().min().copied();
         seen.configured = resolution_of(&dns, ResolverKind::Configured, wanted);
         for observation in dns {
             let Some(Facts::Dns(facts)) = &observation.facts else {

@@ -52,12 +52,16 @@ fn with(digest: &Digest, vantages: &BTreeSet<usize>, kind: Kind) -> Digest {
         if !seen.attempts.is_empty() {
             continue;
         }
-        seen.resolution
-            .get_or_insert(if kind == Kind::Timeout && count == 0 {
+        if seen.resolution.is_none() {
+            let silent = kind == Kind::Timeout && count == 0;
+            let resolution = if silent {
                 Resolution::Silent
             } else {
                 Resolution::Answer
-            });
+            };
+            seen.resolution = Some(resolution);
+            seen.resolutions.push(resolution);
+        }
         for address in 0..count {
             seen.attempts.push(Attempt {
                 address,

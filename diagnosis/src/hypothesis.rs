@@ -7,7 +7,9 @@ use onlyhere_proto::{Actor, CauseId, Family, Scope, VantageClass};
 use crate::case::Case;
 use crate::digest::Digest;
 use crate::likelihood::{HEALTHY, Row};
-use crate::model::{CRASH_SLOTS, ControlsSeen, ENTRIES, Entry, FAMILY_SHARES, Needs, Who};
+use crate::model::{
+    CRASH_SLOTS, ControlsSeen, ENTRIES, Entry, FAMILY_SHARES, Needs, WELL_THOUGH_SEEN, Who,
+};
 
 /// What a time slot was like for a service that starts and dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,23 @@ impl Hypothesis {
         self.entry.share < 1.0 || self.entry.cause == Some(CauseId::CrashLoop)
     }
 
+    /// Whether it predicts anything else than health for something that was seen. What nobody looked at can be broken
+    /// without end; a hypothesis without a trace must not draw probability from those that have one.
+    fn touches(&self, digest: &Digest) -> bool {
+        let of_vantage = |(vantage, seen): (usize, &crate::digest::Seen)| {
+            self.affected[vantage]
+                && ((self.entry.dns.is_some() && seen.resolution.is_some())
+                    || !seen.odd_attempts.is_empty()
+                    || seen.attempts.iter().any(|attempt| {
+                        let slot = digest.slots.iter().position(|s| *s == attempt.slot);
+                        self.row(digest, attempt.address, slot.unwrap_or(0))
+                            .ok(attempt.depth)
+                            < HEALTHY.ok(attempt.depth)
+                    }))
+        };
+        digest.vantages.iter().enumerate().any(of_vantage)
+    }
+
     /// What an affected vantage sees at an address in a slot (its place in the digest).
     pub(crate) fn row(&self, digest: &Digest, address: usize, slot: usize) -> Row {
         let strikes = self.address.is_none_or(|a| a == address)
@@ -96,6 +115,7 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
     for entry in ENTRIES.iter().filter(|entry| applies(case, digest, entry)) {
         expand(case, digest, entry, &mut all);
     }
+    all.retain(|h| h.entry.who == Who::Nobody || h.touches(digest));
     let sum: f64 = all.iter().map(|h| h.prior).sum();
     for hypothesis in &mut all {
         hypothesis.prior /= sum;
@@ -154,9 +174,10 @@ pub(crate) fn hosts_entry_differs(case: &Case, digest: &Digest, subject: usize) 
 fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hypothesis>) {
     let count = case.vantages.len();
     let subject = case.subject_index();
+    let unlikely = entry.scope == Scope::Ok && entry.cause.is_none() && case.seen.is_some();
     let base = Hypothesis {
         entry,
-        prior: entry.prior,
+        prior: entry.prior * if unlikely { WELL_THOUGH_SEEN } else { 1.0 },
         affected: vec![true; count],
         address: None,
         family: None,
@@ -322,18 +343,5 @@ fn is_in(case: &Case, vantage: usize, group: &Group) -> bool {
         Group::Region(region) => v.region.as_ref() == Some(region),
         Group::Country(country) => v.country.as_ref() == Some(country),
         Group::Network(asn) => v.asn == Some(*asn),
-    }
-}
-
-/// A hypothesis that affects nobody: what a vantage sees when it is left alone.
-pub(crate) fn nobody(count: usize) -> Hypothesis {
-    Hypothesis {
-        entry: &ENTRIES[0],
-        prior: 1.0,
-        affected: vec![false; count],
-        address: None,
-        family: None,
-        slots: Vec::new(),
-        group: None,
     }
 }

@@ -189,12 +189,13 @@ impl Investigation {
         if waits_for_subject {
             return Vec::new();
         }
+        if stragglers.len() > 1 && stragglers.len() * 3 > self.case.vantages.len() {
+            return Vec::new();
+        }
         let digest = self.digest();
         let posterior = Posterior::new(&self.case, &digest);
         if !stragglers.is_empty() {
-            let most_are_in = stragglers.len() * 3 <= self.case.vantages.len();
-            if !most_are_in
-                || sure_scope(&posterior).is_none()
+            if sure_scope(&posterior).is_none()
                 || !stands_whatever_comes(&self.case, &digest, &posterior, &stragglers)
             {
                 return Vec::new();

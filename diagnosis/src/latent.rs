@@ -19,23 +19,36 @@ pub(crate) struct HostHabits {
 }
 
 impl HostHabits {
-    /// All four, with their prior; a port that must answer leaves two.
-    pub(crate) fn all(must_answer: bool) -> Vec<(Self, f64)> {
-        let mut all = Vec::with_capacity(4);
-        for (answers_ping, p) in [(true, PING_ALLOWED), (false, 1.0 - PING_ALLOWED)] {
-            for (answers_ports, q) in [(true, PORTS_ANSWER), (false, 1.0 - PORTS_ANSWER)] {
-                if answers_ports || !must_answer {
-                    let habits = Self {
-                        answers_ping,
-                        answers_ports,
-                    };
-                    all.push((habits, if must_answer { p } else { p * q }));
-                }
-            }
-        }
-        all
+    /// All four, with their prior; where a port must answer, those without one have none.
+    pub(crate) fn all(must_answer: bool) -> [(Self, f64); HABITS] {
+        let possible = |ports: bool| ports || !must_answer;
+        let sum: f64 = HOST_HABITS
+            .iter()
+            .filter(|(_, ports, _)| possible(*ports))
+            .map(|(_, _, p)| p)
+            .sum();
+        HOST_HABITS.map(|(answers_ping, answers_ports, p)| {
+            let habits = Self {
+                answers_ping,
+                answers_ports,
+            };
+            (
+                habits,
+                if possible(answers_ports) {
+                    p / sum
+                } else {
+                    0.0
+                },
+            )
+        })
     }
 }
+
+/// How many habits there are.
+pub(crate) const HABITS: usize = HOST_HABITS.len();
+
+/// One probability for each of the host's habits, in the order of [`HostHabits::all`].
+pub(crate) type ByHabits = [f64; HABITS];
 
 /// Hidden states of a vantage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,20 +81,38 @@ pub(crate) fn states(case: &Case, vantage: usize) -> Vec<(State, f64)> {
     ]
 }
 
-/// Probability of everything one vantage saw, its hidden state summed out.
-pub(crate) fn vantage_likelihood(
+/// What one vantage saw if it is ill, summed over the ways to be ill with their prior. The hypothesis does not matter
+/// to it: an ill vantage's word follows from its illness.
+pub(crate) fn ill_likelihood(case: &Case, digest: &Digest, vantage: usize) -> ByHabits {
+    let mut sum = [0.0; HABITS];
+    for (state, prior) in states(case, vantage) {
+        if state != State::Good {
+            let of_state = fixed(case, digest, vantage, None, state);
+            for (total, p) in sum.iter_mut().zip(of_state) {
+                *total += prior * p;
+            }
+        }
+    }
+    sum
+}
+
+/// What one vantage saw if it is in order, times the prior of that.
+pub(crate) fn good_likelihood(
     case: &Case,
     digest: &Digest,
     vantage: usize,
-    hypothesis: &Hypothesis,
-    habits: HostHabits,
-) -> f64 {
-    states(case, vantage)
-        .into_iter()
-        .map(|(state, prior)| {
-            prior * in_state(case, digest, vantage, Some(hypothesis), habits, state)
-        })
-        .sum()
+    affected: Option<&Hypothesis>,
+) -> ByHabits {
+    let prior = states(case, vantage)[0].1;
+    let struck = fixed(case, digest, vantage, affected, State::Good);
+    match affected {
+        Some(h) if h.entry.strength < 1.0 => {
+            let spared = fixed(case, digest, vantage, None, State::Good);
+            let strength = h.entry.strength;
+            std::array::from_fn(|i| prior * (strength * struck[i] + (1.0 - strength) * spared[i]))
+        }
+        _ => struck.map(|p| prior * p),
+    }
 }
 
 /// How probable each hidden state of a vantage is, given that the hypothesis holds.
@@ -91,15 +122,25 @@ pub(crate) fn state_posterior(
     vantage: usize,
     hypothesis: &Hypothesis,
 ) -> Vec<(State, f64)> {
-    let habits = HostHabits {
-        answers_ping: true,
-        answers_ports: true,
+    let affected = Some(hypothesis).filter(|h| h.affected[vantage]);
+    let weigh = |p: ByHabits| -> f64 {
+        HostHabits::all(false)
+            .iter()
+            .zip(p)
+            .map(|((_, prior), p)| prior * p)
+            .sum()
     };
     let mut all: Vec<(State, f64)> = states(case, vantage)
         .into_iter()
-        .map(|(state, prior)| {
-            let likelihood = in_state(case, digest, vantage, Some(hypothesis), habits, state);
-            (state, prior * likelihood)
+        .map(|(state, prior)| match state {
+            State::Good => (
+                state,
+                weigh(good_likelihood(case, digest, vantage, affected)),
+            ),
+            _ => (
+                state,
+                prior * weigh(fixed(case, digest, vantage, None, state)),
+            ),
         })
         .collect();
     let sum: f64 = all.iter().map(|(_, p)| p).sum();
@@ -109,43 +150,28 @@ pub(crate) fn state_posterior(
     all
 }
 
-fn in_state(
-    case: &Case,
-    digest: &Digest,
-    vantage: usize,
-    hypothesis: Option<&Hypothesis>,
-    habits: HostHabits,
-    state: State,
-) -> f64 {
-    let affected = hypothesis.filter(|h| h.affected[vantage]);
-    let Some(affected) = affected.filter(|h| h.entry.strength < 1.0) else {
-        return fixed(case, digest, vantage, affected, habits, state);
-    };
-    let strength = affected.entry.strength;
-    strength * fixed(case, digest, vantage, Some(affected), habits, state)
-        + (1.0 - strength) * fixed(case, digest, vantage, None, habits, state)
-}
-
-/// With everything hidden fixed, the parts of an observation are independent.
+/// With everything hidden fixed but the host's habits, the parts of an observation are independent.
 fn fixed(
     case: &Case,
     digest: &Digest,
     vantage: usize,
     affected: Option<&Hypothesis>,
-    habits: HostHabits,
     state: State,
-) -> f64 {
+) -> ByHabits {
     let seen = &digest.vantages[vantage];
     let mut p = resolution(seen, affected, state);
     for attempt in &seen.attempts {
         p *= attempt_row(digest, attempt, affected, state).probability(attempt.sign, attempt.depth);
     }
     p *= odd_answers(case, digest, vantage, affected);
-    p *= host(digest, seen, affected, habits, state);
     for control in &seen.controls {
         p *= control_likelihood(control, affected, state);
     }
-    p.max(f64::MIN_POSITIVE)
+    if seen.pings.is_empty() && seen.other_ports.is_empty() {
+        return [p.max(f64::MIN_POSITIVE); HABITS];
+    }
+    HostHabits::all(false)
+        .map(|(habits, _)| (p * host(digest, seen, affected, habits, state)).max(f64::MIN_POSITIVE))
 }
 
 fn attempt_row(
@@ -167,13 +193,15 @@ fn attempt_row(
 
 fn resolution(seen: &Seen, affected: Option<&Hypothesis>, state: State) -> f64 {
     let fault = affected.and_then(|h| h.entry.dns);
-    let system = seen.resolution.map_or(1.0, |resolution| {
-        let row = match state {
-            State::Broken => BROKEN_RESOLVES,
-            _ => fault.unwrap_or(RESOLVES),
-        };
-        row.probability(resolution)
-    });
+    let row = match state {
+        State::Broken => BROKEN_RESOLVES,
+        _ => fault.unwrap_or(RESOLVES),
+    };
+    let system: f64 = seen
+        .resolutions
+        .iter()
+        .map(|r| row.probability(*r))
+        .product();
     let configured = seen.configured.map_or(1.0, |resolution| {
         let row = match affected {
             Some(h) if h.cause() != Some(CauseId::LocalResolver) => h.entry.dns.unwrap_or(RESOLVES),
@@ -223,21 +251,24 @@ fn host(
     habits: HostHabits,
     state: State,
 ) -> f64 {
-    let cut_off = |address: usize| -> f64 {
+    // How likely nothing of the host answers this vantage, and how likely only its ports do not.
+    let cut_off = |address: usize| -> (f64, f64) {
         match state {
-            State::Broken => return 0.9,
-            State::PathBad => return 0.5,
-            State::Banned => return 0.35,
+            State::Broken => return (0.9, 0.0),
+            State::PathBad => return (0.5, 0.1),
+            State::Banned => return CUT_OFF_BY_BAN,
             State::Good => {}
         }
-        let Some(h) = affected else { return 0.0 };
+        let Some(h) = affected else {
+            return (0.0, 0.0);
+        };
         let strikes = h.address.is_none_or(|a| a == address)
             && h.family
                 .is_none_or(|f| digest.addresses[address].family() == f);
         match h.entry.host {
-            HostSeen::Dead if strikes => 1.0,
-            HostSeen::Perhaps if strikes => 0.35,
-            _ => 0.0,
+            HostSeen::Dead if strikes => (1.0, 0.0),
+            HostSeen::Perhaps if strikes => CUT_OFF_BY_BAN,
+            _ => (0.0, 0.0),
         }
     };
     let mut p = 1.0;
@@ -257,12 +288,14 @@ fn host(
         if ping.is_none() && ports.is_none() {
             continue;
         }
-        let both = |reachable: bool| {
-            bernoulli(ping, reachable && habits.answers_ping)
-                * bernoulli(ports, reachable && habits.answers_ports)
+        let both = |echo: bool, port: bool| {
+            bernoulli(ping, echo && habits.answers_ping)
+                * bernoulli(ports, port && habits.answers_ports)
         };
-        let cut = cut_off(address);
-        p *= cut * both(false) + (1.0 - cut) * both(true);
+        let (all, ports_only) = cut_off(address);
+        p *= all * both(false, false)
+            + ports_only * both(true, false)
+            + (1.0 - all - ports_only) * both(true, true);
     }
     p
 }

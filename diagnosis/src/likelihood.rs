@@ -135,12 +135,12 @@ impl DnsRow {
     /// Probability of a resolution.
     pub(crate) fn probability(&self, resolution: Resolution) -> f64 {
         const ODD: [f64; RESOLUTIONS] = [0.3, 0.1, 0.05, 0.2, 0.1, 0.25];
-        0.98 * self.0[resolution as usize] + 0.02 * ODD[resolution as usize]
+        0.99 * self.0[resolution as usize] + 0.01 * ODD[resolution as usize]
     }
 }
 
 /// Nothing is wrong with the name.
-pub(crate) const RESOLVES: DnsRow = DnsRow::new([0.985, 0.002, 0.001, 0.004, 0.002, 0.006]);
+pub(crate) const RESOLVES: DnsRow = DnsRow::new([0.988, 0.002, 0.001, 0.004, 0.002, 0.003]);
 /// The name is not there.
 pub(crate) const NAME_MISSING: DnsRow = DnsRow::new([0.01, 0.84, 0.14, 0.005, 0.0, 0.005]);
 /// The zone's servers fail.
@@ -148,17 +148,25 @@ pub(crate) const ZONE_BROKEN: DnsRow = DnsRow::new([0.02, 0.0, 0.0, 0.72, 0.06, 
 /// The vantage's own resolver does not answer, or not usefully.
 pub(crate) const RESOLVER_DEAD: DnsRow = DnsRow::new([0.02, 0.03, 0.01, 0.30, 0.14, 0.50]);
 /// The vantage's own resolver filters the name.
-pub(crate) const RESOLVER_FILTERS: DnsRow = DnsRow::new([0.02, 0.62, 0.10, 0.06, 0.18, 0.02]);
+pub(crate) const RESOLVER_FILTERS: DnsRow = DnsRow::new([0.02, 0.56, 0.08, 0.16, 0.16, 0.02]);
 /// No packet leaves the place.
 pub(crate) const NO_NETWORK: DnsRow = DnsRow::new([0.04, 0.0, 0.0, 0.16, 0.10, 0.70]);
 
 /// A remote vantage that is itself broken.
 pub(crate) const BROKEN_RESOLVES: DnsRow = DnsRow::new([0.40, 0.02, 0.0, 0.13, 0.10, 0.35]);
 
-/// How often a host in order answers an echo request, if its owner lets it.
-pub(crate) const PING_ALLOWED: f64 = 0.75;
-/// How often some well-known port of a host in order answers, by a connection or a reset.
-pub(crate) const PORTS_ANSWER: f64 = 0.75;
+/// What a host in order lets the world see: answers echo requests, answers on some other well-known port, how often.
+/// The two go together: who filters one is likelier to filter the other.
+pub(crate) const HOST_HABITS: [(bool, bool, f64); 4] = [
+    (true, true, 0.62),
+    (true, false, 0.13),
+    (false, true, 0.12),
+    (false, false, 0.13),
+];
+/// How often some well-known port answers.
+pub(crate) const PORTS_ANSWER: f64 = 0.74;
+/// How often a ban, or a rule like one, cuts off everything; and all ports but not the echo.
+pub(crate) const CUT_OFF_BY_BAN: (f64, f64) = (0.25, 0.25);
 /// How often an echo is lost though it would be answered, or answered though it should not.
 pub(crate) const ECHO_ERROR: f64 = 0.04;
 /// How often a control answers though it should not, or does not though it should.
@@ -367,9 +375,10 @@ pub(crate) const ANYTHING: Row = Row::new(
 /// A remote vantage that is itself broken.
 pub(crate) const BROKEN_VANTAGE: Row = Row::new(
     &[
-        (Kind::Timeout, 0.6),
-        (Kind::Unreachable, 0.2),
+        (Kind::Timeout, 0.58),
+        (Kind::Unreachable, 0.18),
         (Kind::Prohibited, 0.05),
+        (Kind::PortUnreachable, 0.04),
         (Kind::Rst, 0.05),
         (Kind::Ok, 0.1),
     ],

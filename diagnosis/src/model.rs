@@ -192,7 +192,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     // This machine and its network.
     entry(LocalFirewall, Local, Actor::You, 0.035, Subject, REJECTED_BY_OWN_MACHINE).by_family(),
     entry(LocalFirewall, Local, Actor::You, 0.020, Subject, REJECTED_BY_OWN_MACHINE).by_family().controls(ControlsSeen::Fail),
-    entry(LocalFirewall, Local, Actor::You, 0.004, Subject, SILENCE).by_family(),
+    entry(LocalFirewall, Local, Actor::You, 0.0015, Subject, SILENCE).by_family(),
     entry(LocalFirewall, Local, Actor::You, 0.008, Subject, SILENCE).by_family().host(HostSeen::Alive).controls(ControlsSeen::Fail),
     entry(LocalFirewall, Local, Actor::YourNetwork, 0.020, Subject, REJECTED_BY_OWN_NETWORK).by_family(),
     entry(LocalFirewall, Local, Actor::YourNetwork, 0.012, Subject, REJECTED_BY_OWN_NETWORK).by_family().controls(ControlsSeen::Fail),
@@ -212,7 +212,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     // Between this machine's network and the target, for the subject's address or network.
     entry(IpBan, SourceAddress, Actor::Site, 0.055, Subject, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
     entry(IpBan, SourceAddress, Actor::Site, 0.010, Subject, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
-    entry(IpBan, SourceAddress, Actor::Site, 0.055, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(IpBan, SourceAddress, Actor::Site, 0.060, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
     entry(IpBan, SourceAddress, Actor::Site, 0.022, Subject, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
     entry(WafBlock, SourceAddress, Actor::Site, 0.015, Subject, DENIED_BY_WAF).needs(Needs::Http),
     entry(WafBlock, SourceAddress, Actor::Site, 0.003, Subject, KILLED),
@@ -268,7 +268,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(FirewallDrop, Global, Actor::Site, 0.050, Everyone, SILENCE),
     entry(HostDown, Global, Actor::Site, 0.045, Everyone, SILENCE).host(HostSeen::Dead),
     entry(HostDown, Global, Actor::Site, 0.020, Everyone, UNREACHABLE_AT_EDGE).host(HostSeen::Dead),
-    entry(WrongAddress, Global, Actor::DnsOperator, 0.004, Everyone, SILENCE).host(HostSeen::Dead).needs(Needs::Name),
+    entry(WrongAddress, Global, Actor::DnsOperator, 0.001, Everyone, SILENCE).host(HostSeen::Dead).needs(Needs::Name),
     entry(WrongAddress, Global, Actor::DnsOperator, 0.003, Everyone, RESET_BY_SERVER).needs(Needs::Name),
     entry(WrongAddress, Global, Actor::DnsOperator, 0.003, Everyone, WRONG_NAME).needs(Needs::Name),
     entry(RoutingFault, Global, Actor::Transit, 0.004, Everyone, NO_ROUTE_ON_THE_WAY).host(HostSeen::Dead),
@@ -293,6 +293,9 @@ pub(crate) const ENTRIES: &[Entry] = {
     Entry { cause: None, ..entry(OTHER, Scope::Inconclusive, Actor::Unknown, 0.004, Subject, ANYTHING) },
     ]
 };
+
+/// A person who saw an error seldom asks about a target that is well; this is what remains of that prior.
+pub(crate) const WELL_THOUGH_SEEN: f64 = 0.06;
 
 /// Stands where an entry has no cause; replaced by `None`.
 const OTHER: CauseId = CauseId::BrowserOnly;

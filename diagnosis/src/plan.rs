@@ -162,6 +162,7 @@ pub(crate) fn next(s: Situation<'_>) -> Vec<Planned> {
         asks.extend(other_ports(s));
         asks.extend(retries(s));
     }
+    asks.extend(name_again(s));
     asks.extend(dissenters(s));
     asks
 }
@@ -357,6 +358,33 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
         target: s.case.target.clone(),
         addresses: vec![s.digest.addresses[worst.address].ip],
         depth,
+        ping: false,
+        slot: s.slot,
+        delay: RETRY_GAP,
+    })
+}
+
+/// The name once more, later, if the subject's resolver alone said no: a resolver that stumbles is no verdict. One that
+/// is silent for every name needs no second look.
+fn name_again(s: Situation<'_>) -> Option<Planned> {
+    let subject = s.case.subject_index().filter(|v| s.present.contains(v))?;
+    let own = &s.digest.vantages[subject];
+    let failed = match own.resolution {
+        Some(Resolution::Silent) => own.controls.iter().any(|c| c.ok == Some(true)),
+        resolution => resolution.is_some_and(|r| r != Resolution::Answer),
+    };
+    let others_know = s
+        .digest
+        .vantages
+        .iter()
+        .any(|v| v.resolution == Some(Resolution::Answer));
+    let asked = s.asked.contains(&(subject, Purpose::Resolver, None));
+    (failed && others_know && !asked).then(|| Planned {
+        vantage: subject,
+        purpose: Purpose::Resolver,
+        target: s.case.target.clone(),
+        addresses: Vec::new(),
+        depth: Stage::Dns,
         ping: false,
         slot: s.slot,
         delay: RETRY_GAP,

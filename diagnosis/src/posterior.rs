@@ -7,7 +7,7 @@ use onlyhere_proto::{CauseId, Scope};
 use crate::case::Case;
 use crate::digest::Digest;
 use crate::hypothesis::{Hypothesis, hypotheses};
-use crate::latent::{HostHabits, vantage_likelihood};
+use crate::latent::{ByHabits, HostHabits, good_likelihood, ill_likelihood};
 use crate::model::{DESIGN_EFFECT, HostSeen, TEMPER};
 
 /// How probable each hypothesis is, given everything seen.
@@ -96,59 +96,41 @@ impl Posterior {
     }
 }
 
-/// Per vantage and host habit, what it saw if nothing affects it: most hypotheses leave most vantages alone.
+/// Per vantage, what it saw if nothing affects it and if it is ill: most hypotheses leave most vantages alone.
 struct Likelihoods {
-    unaffected: Vec<[f64; 4]>,
+    unaffected: Vec<ByHabits>,
+    ill: Vec<ByHabits>,
     weights: Vec<f64>,
 }
 
 impl Likelihoods {
     fn new(case: &Case, digest: &Digest) -> Self {
-        let nobody = crate::hypothesis::nobody(case.vantages.len());
-        let unaffected = (0..case.vantages.len())
-            .map(|v| {
-                let mut all = [0.0; 4];
-                for (slot, (habits, _)) in all.iter_mut().zip(HostHabits::all(false)) {
-                    *slot = vantage_likelihood(case, digest, v, &nobody, habits).ln();
-                }
-                all
-            })
-            .collect();
+        let vantages = 0..case.vantages.len();
         Self {
-            unaffected,
+            unaffected: vantages
+                .clone()
+                .map(|v| good_likelihood(case, digest, v, None))
+                .collect(),
+            ill: vantages.map(|v| ill_likelihood(case, digest, v)).collect(),
             weights: weights(case, digest),
         }
     }
 
     fn log_likelihood(&self, case: &Case, digest: &Digest, hypothesis: &Hypothesis) -> f64 {
         let must_answer = hypothesis.entry.host == HostSeen::Alive;
-        let of_habits: Vec<f64> = HostHabits::all(must_answer)
-            .into_iter()
-            .map(|(habits, prior)| {
-                let column = HostHabits::all(false)
-                    .iter()
-                    .position(|(h, _)| *h == habits)
-                    .unwrap_or(0);
-                let sum: f64 = (0..case.vantages.len())
-                    .map(|v| {
-                        self.weights[v]
-                            * if hypothesis.affected[v] {
-                                vantage_likelihood(case, digest, v, hypothesis, habits).ln()
-                            } else {
-                                self.unaffected[v][column]
-                            }
-                    })
-                    .sum();
-                prior.ln() + sum
-            })
-            .collect();
-        let highest = of_habits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        highest
-            + of_habits
-                .iter()
-                .map(|l| (l - highest).exp())
-                .sum::<f64>()
-                .ln()
+        let mut logs = HostHabits::all(must_answer).map(|(_, prior)| prior.ln());
+        for vantage in 0..case.vantages.len() {
+            let good = if hypothesis.affected[vantage] {
+                good_likelihood(case, digest, vantage, Some(hypothesis))
+            } else {
+                self.unaffected[vantage]
+            };
+            for (log, (good, ill)) in logs.iter_mut().zip(good.iter().zip(self.ill[vantage])) {
+                *log += self.weights[vantage] * (good + ill).ln();
+            }
+        }
+        let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        highest + logs.iter().map(|l| (l - highest).exp()).sum::<f64>().ln()
     }
 }
 

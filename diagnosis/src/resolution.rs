@@ -22,7 +22,8 @@ pub(crate) enum Resolution {
 /// How many there are.
 pub(crate) const RESOLUTIONS: usize = 6;
 
-/// The best that any resolver of a kind said for any record type that was wanted; `None` when none was measured.
+/// The best that any resolver of a kind said, in one request, for any record type that was wanted; `None` when none was
+/// measured.
 ///
 /// A person's machine takes the first answer it can get, so one answer is worth more than any failure; among failures
 /// the more definite one counts.

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onlyhere_proto::{Actor, CauseId, Mechanism, Scope, Symptom, Verdict};
+use onlyhere_proto::{Actor, CauseId, Mechanism, Scope, Stage, Symptom, Verdict};
 
 use crate::case::Case;
 use crate::digest::Digest;
@@ -184,6 +184,8 @@ struct Rules {
     sibling_reaches: bool,
     network_wide: bool,
     group_of_two: bool,
+    all_well: bool,
+    somebody_reaches: bool,
 }
 
 impl Rules {
@@ -209,6 +211,11 @@ impl Rules {
                 .copied()
                 .filter(|v| !siblings.contains(v) && digest.vantages[*v].reaches()),
         );
+        let somebody_reaches = digest.vantages.iter().any(|v| {
+            v.reaches()
+                || v.odd_attempts.iter().any(|(_, kind)| *kind == Kind::Ok)
+                || (case.target.depth() == Stage::Dns && v.resolution == Some(Resolution::Answer))
+        });
         let configured = subject.and_then(|s| digest.vantages[s].configured);
         Self {
             alone: subject.is_some() && others.is_empty(),
@@ -224,11 +231,28 @@ impl Rules {
                 .filter(|v| digest.vantages[*v].fails())
                 .count()
                 >= 2,
+            all_well: somebody_reaches
+                && digest.vantages.iter().all(|v| {
+                    !v.fails() && v.odd_attempts.iter().all(|(_, kind)| *kind == Kind::Ok)
+                }),
+            somebody_reaches,
         }
     }
 
     /// Under which scope a conclusion may be reported here.
     fn reportable(&self, scope: Scope, cause: Option<CauseId>) -> Scope {
+        // "All ok" reads "no fault now": what nobody met is not reported.
+        if self.all_well
+            && !matches!(
+                cause,
+                Some(CauseId::BrowserOnly | CauseId::LocalProxy | CauseId::HostsFile)
+            )
+        {
+            return Scope::Ok;
+        }
+        if !self.somebody_reaches && scope == Scope::Ok {
+            return Scope::Inconclusive;
+        }
         if self.private && scope == Scope::Global {
             return Scope::Local;
         }

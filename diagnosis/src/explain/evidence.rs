@@ -236,6 +236,7 @@ fn own_name(f: Finding<'_>) -> Option<Piece> {
         vantages: vec![subject],
         without: without(f, &[subject], |s| {
             s.resolution = None;
+            s.resolutions.clear();
             s.configured = None;
         }),
     })
@@ -395,7 +396,10 @@ fn names_of_others(f: Finding<'_>) -> Option<Piece> {
             phrase::count(heard.len(), "other vantage", "other vantages")
         ),
         vantages: heard.clone(),
-        without: without(f, &heard, |s| s.resolution = None),
+        without: without(f, &heard, |s| {
+            s.resolution = None;
+            s.resolutions.clear();
+        }),
     })
 }
 
