@@ -17,6 +17,7 @@ use std::{
 
 use ipnet::IpNet;
 use onlyhere_proto::{Host, special_range};
+use serde::{Serialize, Serializer};
 
 /// One rule: a CIDR (or single address), a host name, or a host with a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,25 @@ pub enum Rule {
     HostPort(Host, u16),
     /// A host name, on every port.
     Host(Host),
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::Host(host) => host.fmt(f),
+            Self::HostPort(Host::Address(IpAddr::V6(address)), port) => {
+                write!(f, "[{address}]:{port}")
+            }
+            Self::HostPort(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// A text that is no rule.
@@ -319,15 +339,17 @@ mod tests {
             let error = text.parse::<Rule>().expect_err(text).to_string();
             assert!(error.contains("is no guard rule"), "{error}");
         }
-        for text in [
-            "10.1.2.3/8",
-            "::/0",
-            "192.0.2.1",
-            "shop.example",
-            "shop.example:443",
-            "[2001:db8::1]:443",
+        for (text, shown) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("::/0", "::/0"),
+            ("192.0.2.1", "192.0.2.1/32"),
+            ("Shop.example.", "shop.example"),
+            ("shop.example:443", "shop.example:443"),
+            ("[2001:db8::1]:443", "[2001:db8::1]:443"),
         ] {
-            text.parse::<Rule>().expect(text);
+            let rule: Rule = text.parse().expect(text);
+            assert_eq!(rule.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(rule));
         }
     }
 }

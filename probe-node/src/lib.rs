@@ -7,9 +7,18 @@
 //!
 //! The daemon around it: `enrol` gets a certificate, `attach` keeps the stream to the coordinator.
 
+pub mod attach;
+pub mod capabilities;
+mod channel;
 mod classify;
+pub mod command;
+pub mod config;
+pub mod daemon;
+pub mod enrol;
 pub mod guard;
 pub mod hosts;
+pub mod identity;
+pub mod join_token;
 mod kernel;
 mod probe;
 mod prober;

@@ -10,7 +10,12 @@ use rustls::{
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Guard, timing::TimingThread, trust, visit::Visit};
+use crate::{
+    Guard,
+    timing::TimingThread,
+    trust,
+    visit::{self, Visit},
+};
 
 /// What a [`Prober`] is made of.
 #[derive(Debug, Clone)]
@@ -111,5 +116,10 @@ impl Prober {
             () = sink.closed() => {}
             () = visit.walk() => {}
         }
+    }
+
+    /// The observation of a vantage that cannot take a request on.
+    pub fn decline(vantage: &VantageName, request: &CheckRequest, why: &str) -> Observation {
+        visit::declined(vantage, request, why)
     }
 }

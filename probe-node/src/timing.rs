@@ -7,6 +7,7 @@
 use std::{future::Future, io, thread};
 
 use tokio::{
+    io::Interest,
     runtime::{Builder, Handle},
     sync::oneshot,
 };
@@ -39,6 +40,18 @@ impl TimingThread {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
         AbortOnDropHandle::new(self.runtime.spawn(work)).await.ok()
+    }
+}
+
+/// Forgets that a socket was ready, so that the next wait waits: for `interest`, and for errors.
+///
+/// The runtime forgets nothing when it is asked for two interests at once, and the wait would spin.
+pub(crate) fn forget_readiness(
+    interest: Interest,
+    try_io: impl Fn(Interest, fn() -> io::Result<()>) -> io::Result<()>,
+) {
+    for one in [interest, Interest::ERROR] {
+        let _ = try_io(one, || Err(io::ErrorKind::WouldBlock.into()));
     }
 }
 

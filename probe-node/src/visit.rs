@@ -297,35 +297,12 @@ impl<'a> Visit<'a> {
         self.send(observation).await
     }
 
-    fn blank(
-        &self,
-        target: &Target,
-        stage: Stage,
-        started_at: Timestamp,
-        seen: Seen,
-    ) -> Observation {
+    fn blank(&self, target: &Target, stage: Stage, at: Timestamp, seen: Seen) -> Observation {
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         Observation {
-            check: self.request.check.clone(),
-            request: self.request.request,
-            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
-            vantage: self.vantage.clone(),
-            purpose: self.request.purpose,
-            stage,
+            sequence,
             host: target.host.to_string(),
-            source: seen.source,
-            address: None,
-            port: None,
-            family: match &seen.facts {
-                Some(Facts::Dns(dns)) => Some(dns.record_type.family()),
-                _ => None,
-            },
-            started_at,
-            elapsed_ms: Micros::from(seen.elapsed),
-            slot: self.request.slot,
-            outcome: seen.outcome,
-            said_by: seen.said_by,
-            detail: seen.detail.map(|detail| plain_text(&detail, limits::TEXT)),
-            facts: seen.facts,
+            ..observation(&self.vantage, self.request, stage, at, seen)
         }
     }
 
@@ -343,6 +320,48 @@ impl<'a> Visit<'a> {
         self.connections_left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
             .is_ok()
+    }
+}
+
+/// What a vantage answers that cannot take a request on.
+pub(crate) fn declined(vantage: &VantageName, request: &CheckRequest, why: &str) -> Observation {
+    let stage = match request.target.host {
+        Host::Address(_) => deeper(request.depth.min(Stage::Tcp)),
+        Host::Name(_) => Stage::Dns,
+    };
+    observation(vantage, request, stage, now(), Seen::not_measured(why))
+}
+
+/// An observation without address.
+fn observation(
+    vantage: &VantageName,
+    request: &CheckRequest,
+    stage: Stage,
+    started_at: Timestamp,
+    seen: Seen,
+) -> Observation {
+    Observation {
+        check: request.check.clone(),
+        request: request.request,
+        sequence: 0,
+        vantage: vantage.clone(),
+        purpose: request.purpose,
+        stage,
+        host: request.target.host.to_string(),
+        source: seen.source,
+        address: None,
+        port: None,
+        family: match &seen.facts {
+            Some(Facts::Dns(dns)) => Some(dns.record_type.family()),
+            _ => None,
+        },
+        started_at,
+        elapsed_ms: Micros::from(seen.elapsed),
+        slot: request.slot,
+        outcome: seen.outcome,
+        said_by: seen.said_by,
+        detail: seen.detail.map(|detail| plain_text(&detail, limits::TEXT)),
+        facts: seen.facts,
     }
 }
 

@@ -28,6 +28,7 @@ use super::{Attempt, Question, Seen, tcp};
 use crate::{
     classify::{self, Failure},
     kernel,
+    timing::forget_readiness,
 };
 
 /// Times a question is sent over UDP within one attempt.
@@ -157,7 +158,7 @@ async fn response(socket: &UdpSocket, query: &Message) -> Result<Message, Failur
             .ready(interest)
             .await
             .map_err(|error| Failure::not_measured(error.to_string()))?;
-        match socket.try_io(interest, || kernel::receive(socket, &mut buffer)) {
+        match kernel::receive(socket, &mut buffer) {
             Ok(Ok(length)) => {
                 if let Some(message) = answers(&buffer[..length], query)? {
                     return Ok(message);
@@ -167,7 +168,9 @@ async fn response(socket: &UdpSocket, query: &Message) -> Result<Message, Failur
                 let error = io::Error::from_raw_os_error(queued.errno);
                 return Err(unreachable_resolver(&error, Some(queued)));
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                forget_readiness(Interest::READABLE, |one, nothing| socket.try_io(one, nothing));
+            }
             Err(error) => return Err(unreachable_resolver(&error, None)),
         }
     }

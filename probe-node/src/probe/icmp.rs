@@ -17,6 +17,7 @@ use super::{Attempt, Seen, tcp::own_lack};
 use crate::{
     classify::{self, Failure},
     kernel,
+    timing::forget_readiness,
 };
 
 /// Echo requests within one attempt.
@@ -118,15 +119,16 @@ async fn reply(socket: &UdpSocket, family: Family) -> (Result<u8, Failure>, Inst
             return (Err(Failure::not_measured(error.to_string())), now);
         }
         let mut packet = [0; 128];
-        let read = socket.try_io(interest, || kernel::receive(socket, &mut packet));
-        match read {
+        match kernel::receive(socket, &mut packet) {
             Ok(Ok(length)) if length >= 8 && packet[0] == expected => return (Ok(packet[7]), now),
             Ok(Ok(_)) => {}
             Ok(Err(queued)) => {
                 let error = io::Error::from_raw_os_error(queued.errno);
                 return (Err(classify::unconnected(&error, Some(queued))), now);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                forget_readiness(Interest::READABLE, |one, nothing| socket.try_io(one, nothing));
+            }
             Err(error) => return (Err(classify::unconnected(&error, None)), now),
         }
     }

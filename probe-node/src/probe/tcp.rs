@@ -12,13 +12,14 @@ use std::{
 
 use nix::libc;
 use onlyhere_proto::{Facts, Family, Outcome, TcpFacts};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{io::Interest, net::TcpStream, time};
 
 use super::{Attempt, Connection, Seen};
 use crate::{
     classify::{self, Failure},
     kernel,
+    timing::forget_readiness,
 };
 
 pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
@@ -71,13 +72,13 @@ pub(super) async fn connect(to: SocketAddr, timeout: Duration) -> Dialled {
         Err(error) => return Dialled::failed(classify::unconnected(&error, None)),
     };
     let recorded = kernel::report_errors(&socket, family, true).is_ok();
-    // Registered before `connect`, so that not even the registration lies between the answer and its stamp.
+    let start = Instant::now();
+    let begun = socket.connect(&to.into());
+    // Registered after `connect`: an unconnected socket counts as hung up, and the runtime would never forget that.
     let stream = match TcpStream::from_std(socket.into()) {
         Ok(stream) => stream,
         Err(error) => return Dialled::failed(Failure::not_measured(error.to_string())),
     };
-    let start = Instant::now();
-    let begun = SockRef::from(&stream).connect(&to.into());
     let (answer, answered) = match begun {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
             match time::timeout_at((start + timeout).into(), answer(&stream)).await {
@@ -123,13 +124,10 @@ async fn answer(stream: &TcpStream) -> (Result<(), Failure>, Instant) {
         if let Err(error) = ready {
             return (Err(Failure::not_measured(error.to_string())), now);
         }
-        let asked = stream.try_io(interest, || match state(stream) {
-            Some(state) => Ok(state),
-            None => Err(io::ErrorKind::WouldBlock.into()),
-        });
-        if let Ok(state) = asked {
+        if let Some(state) = state(stream) {
             return (state, now);
         }
+        forget_readiness(Interest::WRITABLE, |one, nothing| stream.try_io(one, nothing));
     }
 }
 

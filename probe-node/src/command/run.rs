@@ -1,0 +1,77 @@
+//! `onlyhere-probe run`: read, build, attach, drain.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandError, DataDir};
+use crate::{
+    Prober, ProberSettings, attach::Worker, channel, config::Config, daemon::Attachment,
+    identity::Identity,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Settings, as TOML; variables such as ONLYHERE_GUARD__DENY win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    data_dir: DataDir,
+}
+
+impl Run {
+    pub(super) async fn run(self) -> Result<(), CommandError> {
+        let environment = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        let config = Config::load(self.config.as_deref(), environment)?;
+        let identity = Identity::load(&self.data_dir.path()?)?;
+        let prober = Prober::new(ProberSettings {
+            in_flight: config.limits.attempts,
+            ..ProberSettings::of_this_system(config.guard())
+        })?;
+        let attachment = Attachment {
+            coordinator: identity.coordinator.clone(),
+            tls: channel::attached_tls(&identity)?,
+            worker: Worker {
+                prober,
+                name: identity.name,
+                requests: config.limits.requests,
+            },
+        };
+        let stop = stop_on_signal()?;
+        attachment.keep(&stop, ready).await;
+        Ok(())
+    }
+}
+
+fn ready() {
+    eprintln!("ready");
+    tell_systemd(NotifyState::Ready);
+}
+
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd cannot be told");
+    }
+}
+
+/// Cancelled by the first SIGTERM or SIGINT.
+fn stop_on_signal() -> Result<CancellationToken, CommandError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Start)?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        tell_systemd(NotifyState::Stopping);
+        stopped.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,373 @@
+//! Settings: defaults, then the file of `--config`, then `ONLYHERE_*` variables; unknown keys are refused by name.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::Path};
+
+use figment::{
+    Figment, Metadata, Profile, Provider,
+    error::Kind,
+    providers::{Format, Serialized, Toml},
+    value::{Dict, Map, Value},
+};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::guard::{Guard, Rule};
+
+const PREFIX: &str = "ONLYHERE_";
+/// What other programs of the project read from the same environment.
+const OF_OTHERS: [&str; 11] = [
+    "log",
+    "coordinator",
+    "token",
+    "controls",
+    "dns",
+    "allow_private",
+    "probes",
+    "api",
+    "store",
+    "bus",
+    "geo",
+];
+
+/// Everything that can be set; `sample.toml` shows it with its defaults.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What this node may be asked.
+    pub guard: GuardConfig,
+    /// How much it does at once.
+    pub limits: Limits,
+    /// Further addresses of this node to try from; none can be used yet.
+    #[serde(deserialize_with = "list")]
+    pub source_addresses: Vec<IpAddr>,
+    /// Labels of this node; the coordinator's token gives them for now.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// `[guard]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardConfig {
+    /// May be tried, though a wider `deny` or a special range forbids it.
+    #[serde(deserialize_with = "list")]
+    pub allow: Vec<Rule>,
+    /// May not be tried.
+    #[serde(deserialize_with = "list")]
+    pub deny: Vec<Rule>,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Attempts under way at once.
+    pub attempts: usize,
+    /// Requests under way at once; what is over is answered with "busy".
+    pub requests: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            attempts: 100,
+            requests: 64,
+        }
+    }
+}
+
+/// Why the settings cannot be used, in one sentence that says what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfig {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {why}")]
+    File {
+        /// Which file.
+        path: String,
+        /// The system's word.
+        why: String,
+    },
+    /// A key that does not exist.
+    #[error("{place}: unknown key `{key}`; known here are {known}")]
+    UnknownKey {
+        /// The file, or the environment.
+        place: String,
+        /// Its full name.
+        key: String,
+        /// Those that would be right.
+        known: String,
+    },
+    /// A value that cannot be.
+    #[error("{place}: {key}: {why}")]
+    Value {
+        /// The file, or the environment.
+        place: String,
+        /// The key's full name.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// What this version cannot do.
+    #[error("{0}")]
+    NotYet(&'static str),
+}
+
+impl Config {
+    /// Reads and checks the settings; `environment` is the process's.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, InvalidConfig> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = file {
+            let shown = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|error| InvalidConfig::File {
+                path: shown.clone(),
+                why: error.to_string(),
+            })?;
+            figment = figment.merge(Named(shown, Toml::string(&text).data()));
+        }
+        let values = Profile::Default.collect(environment_values(environment));
+        let named = Named("environment".to_owned(), Ok(values));
+        let config: Self = figment.merge(named).extract().map_err(explain)?;
+        config.check()
+    }
+
+    fn check(self) -> Result<Self, InvalidConfig> {
+        if !self.source_addresses.is_empty() {
+            return Err(InvalidConfig::NotYet(
+                "source_addresses is set, but this version tries from one address only: leave it out",
+            ));
+        }
+        if !self.labels.is_empty() {
+            return Err(InvalidConfig::NotYet(
+                "labels is set, but a probe's labels come from its join token \
+                 (onlyhere-coordinator token create --label K=V): leave it out",
+            ));
+        }
+        for (key, value) in [
+            ("attempts", self.limits.attempts),
+            ("requests", self.limits.requests),
+        ] {
+            if !(1..=10_000).contains(&value) {
+                return Err(InvalidConfig::Value {
+                    place: "settings".to_owned(),
+                    key: format!("limits.{key}"),
+                    why: format!("{value} is not between 1 and 10000"),
+                });
+            }
+        }
+        Ok(self)
+    }
+
+    /// The guard as set.
+    pub fn guard(&self) -> Guard {
+        Guard::for_probe(self.guard.allow.clone(), self.guard.deny.clone())
+    }
+}
+
+/// `ONLYHERE_GUARD__ALLOW` is `guard.allow`.
+fn environment_values(environment: impl Iterator<Item = (String, String)>) -> Dict {
+    let mut all = Figment::new();
+    for (name, value) in environment {
+        let Some(name) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else {
+            continue;
+        };
+        let key = name.replace("__", ".");
+        if OF_OTHERS.contains(&key.split('.').next().unwrap_or_default()) {
+            continue;
+        }
+        let value: Value = value.parse().unwrap_or_else(|never| match never {});
+        all = all.merge((key, value));
+    }
+    all.extract().unwrap_or_default()
+}
+
+/// A list, or one text with commas, as a variable of the environment has it.
+fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr<Err: fmt::Display>,
+{
+    struct Visitor<T>(std::marker::PhantomData<T>);
+
+    impl<'de, T: std::str::FromStr<Err: fmt::Display>> de::Visitor<'de> for Visitor<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of texts")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+            let words = text
+                .split(',')
+                .map(str::trim)
+                .filter(|word| !word.is_empty());
+            words.map(|word| word.parse().map_err(E::custom)).collect()
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(text) = seq.next_element::<String>()? {
+                all.push(text.parse().map_err(de::Error::custom)?);
+            }
+            Ok(all)
+        }
+    }
+
+    deserializer.deserialize_any(Visitor(std::marker::PhantomData))
+}
+
+/// Values with the name of where they stand.
+struct Named(String, Result<Map<Profile, Dict>, figment::Error>);
+
+impl Provider for Named {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.0.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.1.clone()
+    }
+}
+
+fn explain(error: figment::Error) -> InvalidConfig {
+    let place = error
+        .metadata
+        .as_ref()
+        .map_or_else(|| "settings".to_owned(), |m| m.name.to_string());
+    match &error.kind {
+        Kind::UnknownField(field, known) => {
+            let mut path = error.path.clone();
+            if path.last() != Some(field) {
+                path.push(field.clone());
+            }
+            InvalidConfig::UnknownKey {
+                place,
+                key: path.join("."),
+                known: known.join(", "),
+            }
+        }
+        kind => InvalidConfig::Value {
+            place,
+            key: if error.path.is_empty() {
+                "TOML".to_owned()
+            } else {
+                error.path.join(".")
+            },
+            why: kind.to_string(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../sample.toml");
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("probe.toml");
+        std::fs::write(&path, text).unwrap();
+        let environment = environment
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let shown = path.display().to_string();
+        Config::load(Some(&path), environment).map_err(|e| e.to_string().replace(&shown, "FILE"))
+    }
+
+    #[test]
+    fn the_sample_holds_every_key_with_its_default() {
+        assert_eq!(load(SAMPLE, &[]), Ok(Config::default()));
+        let defaults = toml::Table::try_from(Config::default()).unwrap();
+        let sample: toml::Table = SAMPLE.parse().unwrap();
+        assert_eq!(sample, defaults);
+    }
+
+    #[test]
+    fn a_variable_wins_over_the_file_and_those_of_others_are_left_alone() {
+        let file = "[guard]\nallow = ['10.0.0.0/8']\ndeny = ['10.0.0.5']\n[limits]\nattempts = 5\n";
+        let config = load(
+            file,
+            &[
+                ("ONLYHERE_GUARD__ALLOW", "198.18.0.0/15, 2001:db8::/32"),
+                ("ONLYHERE_LIMITS__ATTEMPTS", "7"),
+                ("ONLYHERE_LOG", "debug"),
+                ("ONLYHERE_TOKEN", "secret"),
+                ("ONLYHERE_API__LISTEN", "0.0.0.0:1"),
+                ("PATH", "/bin"),
+            ],
+        )
+        .unwrap();
+        let rules: Vec<Rule> = ["198.18.0.0/15", "2001:db8::/32"]
+            .map(|r| r.parse().unwrap())
+            .into();
+        assert_eq!(config.guard.allow, rules);
+        assert_eq!(config.guard.deny.len(), 1);
+        assert_eq!(config.limits.attempts, 7);
+        let config = load(
+            "",
+            &[("ONLYHERE_GUARD__DENY", "['a.example:25', '10.0.0.0/8']")],
+        )
+        .unwrap();
+        assert_eq!(config.guard.deny.len(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_by_name() {
+        for (text, environment, says) in [
+            (
+                "[guard]\nalow = []\n",
+                None,
+                "FILE: unknown key `guard.alow`; known here are allow, deny",
+            ),
+            (
+                "colour = 1\n",
+                None,
+                "FILE: unknown key `colour`; known here are guard, limits, source_addresses, labels",
+            ),
+            (
+                "",
+                Some(("ONLYHERE_GUARD__ALOW", "x")),
+                "environment: unknown key `guard.alow`; known here are allow, deny",
+            ),
+            (
+                "[guard]\nallow = ['10.0.0.0/99']\n",
+                None,
+                "FILE: guard.allow: `10.0.0.0/99` is no guard rule",
+            ),
+            (
+                "[guard]\nallow = 7\n",
+                None,
+                "FILE: guard.allow: invalid type: found unsigned int `7`, expected a list of texts",
+            ),
+            (
+                "[limits]\nattempts = 0\n",
+                None,
+                "settings: limits.attempts: 0 is not between 1 and 10000",
+            ),
+            (
+                "[limits]\nattempts = 'many'\n",
+                None,
+                "FILE: limits.attempts: invalid type: found string \"many\", expected usize",
+            ),
+            (
+                "source_addresses = ['192.0.2.1']\n",
+                None,
+                "source_addresses is set, but",
+            ),
+            ("[labels]\ncity = 'fra'\n", None, "labels is set, but"),
+            ("[guard\n", None, "FILE: TOML: "),
+        ] {
+            let environment: Vec<_> = environment.into_iter().collect();
+            let error = load(text, &environment).expect_err(text);
+            assert!(error.contains(says), "{error}\n{says}");
+        }
+        let missing = Config::load(Some(Path::new("/nowhere/probe.toml")), std::iter::empty());
+        assert!(
+            missing
+                .unwrap_err()
+                .to_string()
+                .starts_with("cannot read /nowhere/probe.toml: ")
+        );
+    }
+}
