@@ -17,6 +17,10 @@ use onlyhere_proto::{
 /// On top of a request's deadline: the way there and back.
 pub const GRACE: Duration = Duration::from_millis(750);
 
+/// On top of one attempt's time: who says nothing at all for longer than a single attempt can take, and this, is dead or
+/// stuck. Every stage is reported when it ends, so an honest vantage is never as quiet as that.
+pub const QUIET: Duration = Duration::from_millis(1_500);
+
 /// Why an answer is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dropped {
@@ -26,7 +30,7 @@ pub enum Dropped {
     NotAsked,
     /// After the vantage said that nothing more would come.
     AfterDone,
-    /// After the deadline.
+    /// After the deadline, or after a silence too long.
     Late,
     /// Seen before.
     Duplicate,
@@ -40,9 +44,19 @@ pub enum Dropped {
 #[derive(Debug)]
 struct Sent {
     request: CheckRequest,
-    expires: Duration,
+    /// The deadline of the whole.
+    ends: Duration,
+    /// When the vantage was last heard; at first when it was asked.
+    heard: Duration,
     seen: HashSet<u32>,
     ended: Option<Ended>,
+}
+
+impl Sent {
+    fn expires(&self) -> Duration {
+        self.ends
+            .min(self.heard + self.request.attempt_timeout + QUIET)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +91,14 @@ impl Collector {
 
     /// A request was sent to a vantage at `now`.
     pub fn handle_sent(&mut self, vantage: VantageName, request: CheckRequest, now: Duration) {
-        let expires = now + request.deadline.min(limits::DEADLINE) + GRACE;
+        let ends = now + request.deadline.min(limits::DEADLINE) + GRACE;
         let key = (vantage, request.request);
         self.sent.insert(
             key,
             Sent {
                 request,
-                expires,
+                ends,
+                heard: now,
                 seen: HashSet::new(),
                 ended: None,
             },
@@ -124,7 +139,7 @@ impl Collector {
         match sent.ended {
             Some(Ended::Done) => return Err(Dropped::AfterDone),
             Some(Ended::Expired | Ended::Lost) => return Err(Dropped::Late),
-            None if now >= sent.expires => return Err(Dropped::Late),
+            None if now >= sent.expires() => return Err(Dropped::Late),
             None => {}
         }
         if sent.seen.contains(&observation.sequence) {
@@ -137,6 +152,7 @@ impl Collector {
             return Err(Dropped::Unasked);
         }
         sent.seen.insert(observation.sequence);
+        sent.heard = now;
         Ok(Observation {
             vantage: vantage.clone(),
             purpose: sent.request.purpose,
@@ -167,7 +183,7 @@ impl Collector {
         let late = self
             .sent
             .iter()
-            .filter(|(_, sent)| sent.ended.is_none() && sent.expires <= now);
+            .filter(|(_, sent)| sent.ended.is_none() && sent.expires() <= now);
         let late: Vec<Asked> = late.map(|(key, _)| key.clone()).collect();
         for key in &late {
             self.end(key, Ended::Expired);
@@ -190,7 +206,7 @@ impl Collector {
         self.sent
             .values()
             .filter(|sent| sent.ended.is_none())
-            .map(|sent| sent.expires)
+            .map(Sent::expires)
             .min()
     }
 
@@ -200,6 +216,11 @@ impl Collector {
             .iter()
             .filter(|(_, sent)| sent.ended.is_none())
             .map(|(key, _)| key)
+    }
+
+    /// Whether nothing at all that could be believed has come from a vantage.
+    pub fn is_silent(&self, vantage: &VantageName) -> bool {
+        !self.accepted.contains_key(vantage)
     }
 
     /// How many answers were dropped, and why.
@@ -316,6 +337,7 @@ mod tests {
     fn an_answer_counts_once_in_time_and_from_who_was_asked() {
         let end = DEADLINE + GRACE;
         let mut collector = collector();
+        let middle = Duration::from_secs(2);
         let mut hear = |vantage: &str, observation, now| {
             collector
                 .handle_observation(&name(vantage), observation, now)
@@ -328,7 +350,7 @@ mod tests {
             "another's request"
         );
         assert_eq!(hear("a", observation(9, 0), zero), Some(Dropped::NotAsked));
-        assert_eq!(hear("a", observation(1, 0), zero), None);
+        assert_eq!(hear("a", observation(1, 0), middle), None);
         assert_eq!(hear("a", observation(1, 0), zero), Some(Dropped::Duplicate));
         let of_other = Observation {
             check: "01JD0000000000000000000001".parse().unwrap(),
@@ -367,10 +389,15 @@ mod tests {
         assert!(!collector.handle_done(&name("a"), 1));
         let late = collector.handle_observation(&name("a"), observation(1, 0), Duration::ZERO);
         assert_eq!(late, Err(Dropped::AfterDone));
-        assert_eq!(collector.next_expiry(), Some(DEADLINE + GRACE));
-        assert_eq!(collector.poll_expired(DEADLINE), []);
-        assert_eq!(collector.poll_expired(DEADLINE + GRACE), [(name("b"), 2)]);
-        assert_eq!(collector.poll_expired(DEADLINE + GRACE), []);
+        let expiry = Duration::from_secs(3) + QUIET;
+        assert_eq!(collector.next_expiry(), Some(expiry));
+        assert_eq!(
+            collector.poll_expired(expiry - Duration::from_millis(1)),
+            []
+        );
+        assert!(collector.is_silent(&name("b")));
+        assert_eq!(collector.poll_expired(expiry), [(name("b"), 2)]);
+        assert_eq!(collector.poll_expired(expiry), []);
         assert_eq!(collector.next_expiry(), None);
         collector.handle_sent(name("c"), request(3), DEADLINE);
         collector.handle_lost(&name("c"));

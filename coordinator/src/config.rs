@@ -22,9 +22,13 @@ const OF_OTHERS: &[&str] = &[
     "token",
     "guard",
     "source_addresses",
+    "limits",
     "labels",
 ];
 const PREFIX: &str = "ONLYHERE_";
+
+/// Keys that hold lists; as variables they may be written with commas between, too.
+const LISTS: &[&str] = &["controls", "allow_private", "dns.resolvers", "geo.mmdb"];
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -347,10 +351,21 @@ fn environment_values(environment: impl Iterator<Item = (String, String)>) -> Di
         if OF_OTHERS.contains(&key.split('.').next().unwrap_or_default()) {
             continue;
         }
-        let value: Value = value.parse().unwrap_or_else(|never| match never {});
+        let value = environment_value(&key, &value);
         all = merge(all, figment::util::nest(&key, value));
     }
     all.into_dict().unwrap_or_default()
+}
+
+fn environment_value(key: &str, text: &str) -> Value {
+    if LISTS.contains(&key) && !text.trim_start().starts_with('[') {
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
+        return items.map(Value::from).collect::<Vec<_>>().into();
+    }
+    text.parse().unwrap_or_else(|never| match never {})
 }
 
 fn merge(into: Value, from: Value) -> Value {
@@ -439,6 +454,45 @@ mod tests {
     }
 
     #[test]
+    fn the_sample_holds_every_key_with_its_default() {
+        let sample = include_str!("../sample.toml");
+        assert_eq!(load(sample, &[]).unwrap(), Config::default());
+        // With the settings that have no default taken in as well, every key that can be printed is there.
+        let full: String = sample
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line).to_owned() + "\n")
+            .collect();
+        let full: toml::Table = toml::from_str(&full).unwrap();
+        let config = Config {
+            probes: Probes {
+                advertise: Some(String::new()),
+                ..Probes::default()
+            },
+            api: Api {
+                tls: Some(ApiTls {
+                    cert: "c".into(),
+                    key: "k".into(),
+                }),
+                ..Api::default()
+            },
+            ..Config::default()
+        };
+        assert_eq!(
+            keys(&full, ""),
+            keys(&toml::from_str(&config.to_toml()).unwrap(), "")
+        );
+    }
+
+    fn keys(table: &toml::Table, prefix: &str) -> std::collections::BTreeSet<String> {
+        let full = |key: &String| format!("{prefix}{key}");
+        let below = |(key, value): (&String, &toml::Value)| match value {
+            toml::Value::Table(table) => keys(table, &format!("{}.", full(key))),
+            _ => [full(key)].into(),
+        };
+        table.iter().flat_map(below).collect()
+    }
+
+    #[test]
     fn the_environment_wins_over_the_file_and_other_programs_variables_are_left_alone() {
         let config = load(
             "[api]\nlisten = '127.0.0.1:1'\nbehind_proxy = true",
@@ -448,6 +502,7 @@ mod tests {
                     "ONLYHERE_DNS__RESOLVERS",
                     r#"["192.0.2.53", "2001:db8::53"]"#,
                 ),
+                ("ONLYHERE_ALLOW_PRIVATE", "10.0.0.0/8, fd00::/8"),
                 ("ONLYHERE_TOKEN", "onlyhere-client-1.x"),
                 ("ONLYHERE_LOG", "debug"),
                 ("ONLYHERE_GUARD__ALLOW", "[]"),
@@ -458,11 +513,15 @@ mod tests {
         assert_eq!(config.api.listen, "127.0.0.1:2".parse().unwrap());
         assert!(config.api.behind_proxy);
         assert_eq!(config.dns.resolvers.len(), 2);
+        assert_eq!(config.allow_private.len(), 2);
     }
+
+    /// File, environment, and what is said of them.
+    type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
     #[test]
     fn wrong_settings_are_named() {
-        let cases: &[(&str, &[(&str, &str)], &str)] = &[
+        let cases: &[Wrong] = &[
             (
                 "apy = 1",
                 &[],

@@ -263,6 +263,11 @@ impl Rounds {
         for (vantage, request) in self.collector.poll_expired(now) {
             self.investigation.handle_done(&vantage, request);
             self.provisional.stale = true;
+            // Who has let a whole request pass without a word would hold up the next round as well.
+            if self.collector.is_silent(&vantage) && !self.lost.contains(&vantage) {
+                tracing::info!(check = %self.case.check, %vantage, "says nothing: lost for this check");
+                self.lose(&vantage);
+            }
         }
         if now >= self.budget {
             self.run_out_of_time();
