@@ -98,9 +98,10 @@ http {
     server {
         listen 80 default_server;
         listen [::]:80 default_server ipv6only=on;
-        listen 443 ssl default_server;
-        listen [::]:443 ssl default_server ipv6only=on;
+        listen 443 ssl http2 default_server;
+        listen [::]:443 ssl http2 default_server ipv6only=on;
         server_name NAMES;
+        ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate CERTIFICATE;
         ssl_certificate_key KEY;
         location / { return STATUS "the shop\n"; }
