@@ -13,6 +13,7 @@ use crate::early::stands_whatever_comes;
 use crate::plan::{self, Planned, RETRY_GAP, Situation};
 use crate::posterior::Posterior;
 use crate::progress::Progress;
+use crate::resolution::Resolution;
 use crate::sign::Kind;
 use crate::verdict;
 
@@ -194,12 +195,12 @@ impl Investigation {
         }
         let digest = self.digest();
         let posterior = Posterior::new(&self.case, &digest);
-        if !stragglers.is_empty() {
-            if sure_scope(&posterior).is_none()
-                || !stands_whatever_comes(&self.case, &digest, &posterior, &stragglers)
-            {
-                return Vec::new();
-            }
+        let stands = || {
+            sure_scope(&posterior).is_some()
+                && stands_whatever_comes(&self.case, &digest, &posterior, &stragglers)
+        };
+        if !stragglers.is_empty() && !stands() {
+            return Vec::new();
         }
         let asks = self.next_round(&digest, &posterior, &stragglers);
         if !asks.is_empty() {
@@ -282,24 +283,53 @@ impl Investigation {
             .chain(0..self.case.vantages.len())
             .filter(|v| !stragglers.contains(v))
             .find_map(|v| Some((v, answered_attempt(digest, v)?)));
-        let Some((vantage, attempt)) = timekeeper else {
-            self.conclude();
-            return Vec::new();
-        };
         self.slot += 1;
-        let planned = Planned {
+        let base = |vantage: usize, slot: u32| Planned {
             vantage,
             purpose: Purpose::Retry,
             target: self.case.target.clone(),
-            addresses: vec![digest.addresses[attempt.address].ip],
+            addresses: Vec::new(),
             depth: self.case.target.depth().min(Stage::Tcp),
             ping: false,
-            slot: self.slot,
+            slot,
             delay: RETRY_GAP,
         };
+        let planned = match timekeeper {
+            Some((vantage, attempt)) => Planned {
+                addresses: vec![digest.addresses[attempt.address].ip],
+                ..base(vantage, self.slot)
+            },
+            // Where all is silent, a question to a resolver that answers keeps the time.
+            None => match self.answered_name(digest, stragglers) {
+                Some(vantage) => Planned {
+                    purpose: Purpose::Resolver,
+                    depth: Stage::Dns,
+                    ..base(vantage, self.slot)
+                },
+                None => {
+                    self.conclude();
+                    return Vec::new();
+                }
+            },
+        };
+        let vantage = planned.vantage;
         let ask = self.send(planned);
         self.grace = Some((vantage, ask.request.request));
         vec![ask]
+    }
+
+    /// Somebody who is in and whose resolver answers.
+    fn answered_name(&self, digest: &Digest, stragglers: &BTreeSet<usize>) -> Option<usize> {
+        self.case
+            .subject_index()
+            .into_iter()
+            .chain(0..self.case.vantages.len())
+            .filter(|v| !stragglers.contains(v) && self.case.is_name())
+            .find(|v| {
+                digest.vantages[*v]
+                    .resolution
+                    .is_some_and(|r| r != Resolution::Silent)
+            })
     }
 
     fn send_round(&mut self, asks: Vec<Planned>) -> Vec<Ask> {

@@ -25,7 +25,11 @@ pub(crate) type Conclusion = (Scope, Option<CauseId>);
 impl Posterior {
     /// Computes it.
     pub(crate) fn new(case: &Case, digest: &Digest) -> Self {
-        let hypotheses = hypotheses(case, digest);
+        Self::of(case, digest, hypotheses(case, digest))
+    }
+
+    /// Computes it over given hypotheses, whose priors add up to one.
+    pub(crate) fn of(case: &Case, digest: &Digest, hypotheses: Vec<Hypothesis>) -> Self {
         let likelihoods = Likelihoods::new(case, digest);
         let logs: Vec<f64> = hypotheses
             .iter()

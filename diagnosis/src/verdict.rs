@@ -21,6 +21,8 @@ use crate::sign::Kind;
 
 /// What is reported has at least this probability.
 const REPORTABLE: f64 = 0.8;
+/// Kept for what the model does not know: nothing is certain.
+const UNKNOWN: f64 = 0.001;
 /// Causes below this are not worth a person's time.
 const CAUSE_SHOWN: f64 = 0.02;
 /// Causes shown at most.
@@ -72,8 +74,12 @@ pub(crate) fn decide(case: &Case, digest: &Digest, posterior: &Posterior) -> Dec
     for ((scope, cause), p) in posterior.conclusions() {
         let scope = rules.reportable(scope, cause);
         *scopes.entry(scope).or_default() += p;
-        reported.push((scope, cause, p));
+        reported.push((scope, cause, p * (1.0 - UNKNOWN)));
     }
+    for p in scopes.values_mut() {
+        *p *= 1.0 - UNKNOWN;
+    }
+    *scopes.entry(Scope::Inconclusive).or_default() += UNKNOWN;
     let (top, confidence) = highest(&scopes);
     let nothing_seen = !digest.vantages.iter().any(|v| v.says_something());
     let scope = if confidence >= REPORTABLE && !nothing_seen {
@@ -124,7 +130,10 @@ pub(crate) fn plain_scopes(
     digest: &Digest,
     posterior: &Posterior,
 ) -> BTreeMap<Scope, f64> {
-    let rules = Rules::new(case, digest);
+    let rules = Rules {
+        all_well: false,
+        ..Rules::new(case, digest)
+    };
     let mut scopes = BTreeMap::new();
     for (h, p) in posterior.hypotheses.iter().zip(&posterior.probabilities) {
         *scopes

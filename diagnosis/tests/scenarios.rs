@@ -887,7 +887,7 @@ fn a_crash_loop_is_seen_by_all_alike() {
     for period in [700.0, 1_000.0] {
         let run = World::new()
             .connect(move |t| {
-                if t.web() && (t.at / period) as u64 % 2 == 0 {
+                if t.web() && ((t.at / period) as u64).is_multiple_of(2) {
                     Reply::Rst(None)
                 } else {
                     Reply::Ok

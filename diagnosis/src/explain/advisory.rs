@@ -127,8 +127,11 @@ fn odd_one_out(f: Finding<'_>, vantage: usize) -> Option<Advisory> {
 fn unheard(f: Finding<'_>) -> Option<Advisory> {
     let silent: Vec<usize> = f
         .others()
-        .filter(|v| f.stragglers.contains(v) || !f.digest.vantages[*v].says_something())
-        .filter(|v| !f.digest.vantages[*v].fails())
+        .filter(|v| {
+            let seen = &f.digest.vantages[*v];
+            let nothing_yet = seen.attempts.is_empty() && !seen.fails();
+            !seen.says_something() || (f.stragglers.contains(v) && nothing_yet)
+        })
         .filter(|_| f.case.private_target().is_none())
         .collect();
     if silent.is_empty() {

@@ -5,6 +5,7 @@ mod evidence;
 mod headline;
 mod next;
 mod phrase;
+mod pieces;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

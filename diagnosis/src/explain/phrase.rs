@@ -102,5 +102,4 @@ pub(super) fn plural(predicate: &str) -> String {
         .replacen("connects", "connect", 1)
         .replacen("gets ", "get ", 1)
         .replacen("fails ", "fail ", 1)
-        .replacen("that it is", "that it is", 1)
 }

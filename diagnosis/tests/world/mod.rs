@@ -15,15 +15,15 @@ use onlyhere_proto::{
     Target, TcpFacts, Timestamp, TlsFacts, Vantage, VantageClass, VantageName, Verdict,
 };
 
-pub const WEB4: &str = "198.18.1.10";
-pub const WEB6: &str = "2001:db8:1::10";
-pub const GATEWAY_LAN: &str = "192.168.77.1";
-pub const CALLER: &str = "192.168.77.10";
-pub const CALLER_PUBLIC: &str = "198.18.3.20";
+pub(crate) const WEB4: &str = "198.18.1.10";
+pub(crate) const WEB6: &str = "2001:db8:1::10";
+pub(crate) const GATEWAY_LAN: &str = "192.168.77.1";
+pub(crate) const CALLER: &str = "192.168.77.10";
+pub(crate) const CALLER_PUBLIC: &str = "198.18.3.20";
 
 /// What an attempt meets.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// It works all the way.
     Ok,
     /// A reset after so many milliseconds; none: after the host's round trip.
@@ -46,7 +46,7 @@ pub enum Reply {
 
 /// What a resolver says.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Name {
+pub(crate) enum Name {
     /// These addresses.
     Is(Vec<IpAddr>),
     /// NXDOMAIN.
@@ -59,27 +59,27 @@ pub enum Name {
 
 /// One attempt, as the rules see it.
 #[derive(Debug, Clone, Copy)]
-pub struct Try<'a> {
-    pub vantage: &'a str,
-    pub address: IpAddr,
-    pub port: u16,
-    pub control: bool,
+pub(crate) struct Try<'a> {
+    pub(crate) vantage: &'a str,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) control: bool,
     /// Milliseconds since the start.
-    pub at: f64,
-    pub slot: u32,
+    pub(crate) at: f64,
+    pub(crate) slot: u32,
 }
 
 impl Try<'_> {
-    pub fn v4(&self) -> bool {
+    pub(crate) fn v4(&self) -> bool {
         self.address.is_ipv4()
     }
-    pub fn target(&self) -> bool {
+    pub(crate) fn target(&self) -> bool {
         !self.control
     }
-    pub fn web(&self) -> bool {
+    pub(crate) fn web(&self) -> bool {
         !self.control && self.port == 443
     }
-    pub fn by(&self, name: &str) -> bool {
+    pub(crate) fn by(&self, name: &str) -> bool {
         self.vantage == name
     }
 }
@@ -89,36 +89,36 @@ type Resolve = Box<dyn Fn(&str, bool) -> Name>;
 type Echo = Box<dyn Fn(Try<'_>) -> bool>;
 
 /// The world and its rules.
-pub struct World {
-    pub vantages: Vec<Vantage>,
-    pub target: Target,
-    pub controls: Vec<Target>,
-    pub addresses: Vec<IpAddr>,
-    pub connect: Connect,
-    pub resolve: Resolve,
+pub(crate) struct World {
+    pub(crate) vantages: Vec<Vantage>,
+    pub(crate) target: Target,
+    pub(crate) controls: Vec<Target>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) connect: Connect,
+    pub(crate) resolve: Resolve,
     /// The system resolver's answer is from the hosts file.
-    pub hosts_file: BTreeMap<String, Vec<IpAddr>>,
-    pub echo: Echo,
+    pub(crate) hosts_file: BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) echo: Echo,
     /// Vantages that never answer a request.
-    pub dead: BTreeSet<String>,
-    pub seen: Option<onlyhere_proto::Symptom>,
-    pub no_subject: bool,
-    pub proxies: Vec<String>,
-    pub resolvers: Vec<IpAddr>,
-    pub public_address: Option<IpAddr>,
+    pub(crate) dead: BTreeSet<String>,
+    pub(crate) seen: Option<onlyhere_proto::Symptom>,
+    pub(crate) no_subject: bool,
+    pub(crate) proxies: Vec<String>,
+    pub(crate) resolvers: Vec<IpAddr>,
+    pub(crate) public_address: Option<IpAddr>,
 }
 
 /// How a run went.
 #[derive(Debug, Clone)]
-pub struct Run {
-    pub verdict: Verdict,
+pub(crate) struct Run {
+    pub(crate) verdict: Verdict,
     /// Milliseconds until it was concluded.
-    pub ms: f64,
+    pub(crate) ms: f64,
     /// Asks that were answered or under way.
-    pub asks: usize,
+    pub(crate) asks: usize,
     /// Times at which asks came out.
-    pub rounds: usize,
-    pub case: Case,
+    pub(crate) rounds: usize,
+    pub(crate) case: Case,
 }
 
 fn vantage(
@@ -139,13 +139,13 @@ fn vantage(
     }
 }
 
-pub fn ip(text: &str) -> IpAddr {
+pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 impl World {
     /// Everything is well: the caller at home, a sibling in its network, five others.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         use VantageClass::{Datacenter, Residential};
         Self {
             vantages: vec![
@@ -177,13 +177,13 @@ impl World {
     }
 
     /// Without some vantages.
-    pub fn without(mut self, names: &[&str]) -> Self {
+    pub(crate) fn without(mut self, names: &[&str]) -> Self {
         self.vantages.retain(|v| !names.contains(&v.name.as_str()));
         self
     }
 
     /// The caller alone, no coordinator.
-    pub fn alone(mut self) -> Self {
+    pub(crate) fn alone(mut self) -> Self {
         self.vantages.retain(|v| v.name == "you");
         self.public_address = None;
         self.vantages[0] = Vantage::named(VantageName::you());
@@ -191,32 +191,32 @@ impl World {
     }
 
     /// Without the caller as a vantage.
-    pub fn no_subject(mut self) -> Self {
+    pub(crate) fn no_subject(mut self) -> Self {
         self.no_subject = true;
         self.without(&["you"])
     }
 
-    pub fn connect(mut self, rule: impl Fn(Try<'_>) -> Reply + 'static) -> Self {
+    pub(crate) fn connect(mut self, rule: impl Fn(Try<'_>) -> Reply + 'static) -> Self {
         self.connect = Box::new(rule);
         self
     }
 
-    pub fn resolve(mut self, rule: impl Fn(&str, bool) -> Name + 'static) -> Self {
+    pub(crate) fn resolve(mut self, rule: impl Fn(&str, bool) -> Name + 'static) -> Self {
         self.resolve = Box::new(rule);
         self
     }
 
-    pub fn echo(mut self, rule: impl Fn(Try<'_>) -> bool + 'static) -> Self {
+    pub(crate) fn echo(mut self, rule: impl Fn(Try<'_>) -> bool + 'static) -> Self {
         self.echo = Box::new(rule);
         self
     }
 
-    pub fn addresses(mut self, all: &[&str]) -> Self {
+    pub(crate) fn addresses(mut self, all: &[&str]) -> Self {
         self.addresses = all.iter().map(|a| ip(a)).collect();
         self
     }
 
-    pub fn case(&self) -> Case {
+    pub(crate) fn case(&self) -> Case {
         let you = VantageName::you();
         let subject_vantage = self.vantages.iter().find(|v| v.id == you);
         Case {
@@ -254,7 +254,7 @@ impl World {
     }
 
     /// What a vantage answers, each observation with the time at which it is there, and the time at which it is done.
-    pub fn answer(&self, ask: &Ask, at: f64) -> (Vec<(f64, Observation)>, f64) {
+    pub(crate) fn answer(&self, ask: &Ask, at: f64) -> (Vec<(f64, Observation)>, f64) {
         let name = ask.vantage.as_str();
         let request = &ask.request;
         let patience = request.attempt_timeout.as_secs_f64() * 1_000.0;
@@ -434,7 +434,7 @@ impl World {
     }
 
     /// Runs an investigation in this world to its end.
-    pub fn run(&self) -> Run {
+    pub(crate) fn run(&self) -> Run {
         let case = self.case();
         let mut investigation = Investigation::new(case.clone());
         let mut queue: BTreeMap<(u64, u64), Event> = BTreeMap::new();
