@@ -198,14 +198,9 @@ impl Session {
         let is_vantage = question.local.is_some();
         let picked = plan::pick(&fleet, Some(&caller), &question.from)
             .map_err(|e| Status::failed_precondition(e.to_string()))?;
-        let mut lines = BTreeMap::new();
-        let mut vantages = Vec::new();
-        for vantage in picked {
-            if let Some(line) = self.api.fleet.line(&vantage.id) {
-                lines.insert(vantage.id.clone(), line);
-                vantages.push(vantage);
-            }
-        }
+        let mut lines = self.lines(picked);
+        let mut vantages: Vec<Vantage> =
+            lines.values().map(|line| line.vantage().clone()).collect();
         if lines.is_empty() && !is_vantage {
             return Err(Status::failed_precondition(
                 "no probe is attached, and the caller is no vantage: nobody can try",
@@ -240,6 +235,14 @@ impl Session {
             allow_private: config.allow_private.clone(),
         };
         Ok((check, you))
+    }
+
+    /// Who has left since being picked is left out.
+    fn lines(&self, picked: Vec<Vantage>) -> BTreeMap<VantageName, Arc<Line>> {
+        let lines = picked
+            .into_iter()
+            .filter_map(|vantage| self.api.fleet.line(&vantage.id));
+        lines.map(|line| (line.name().clone(), line)).collect()
     }
 
     fn caller_line(&self, caller: Vantage) -> Line {

@@ -1,9 +1,11 @@
 //! A probe for tests: enrols, attaches and answers as it is told, over the real protocol.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use onlyhere_coordinator::{place::Place, tokens::Secret};
 use onlyhere_proto::{
-    CheckRequest, DnsAnswer, DnsFacts, Facts, Family, Micros, Observation, Outcome, RecordType,
-    ResolverKind, SaidBy, Stage, TcpFacts, Timestamp, VantageName, wire,
+    CheckRequest, DnsAnswer, DnsFacts, Facts, Family, Micros, Observation, Outcome, Purpose,
+    RecordType, ResolverKind, SaidBy, Stage, TcpFacts, Timestamp, VantageName, wire,
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -241,15 +243,43 @@ async fn answer(mut stream: Stream, manner: Manner, cancelled: mpsc::UnboundedSe
 
 /// What a vantage sees that does what it is asked: the name resolves to 192.0.2.80, and every stage ends as `outcome` says.
 pub fn see(request: &CheckRequest, outcome: Outcome) -> Vec<Observation> {
-    let address = "192.0.2.80".parse().unwrap();
-    let blank = Observation {
+    let mut seen = if request.addresses.is_empty() {
+        resolution(request)
+    } else {
+        Vec::new()
+    };
+    if request.ping || request.depth == Stage::Icmp {
+        seen.push(stage(request, Stage::Icmp, Outcome::Ok));
+    }
+    // Controls are healthy for everybody.
+    let is_control = request.purpose == Purpose::Control;
+    let outcome = if is_control { Outcome::Ok } else { outcome };
+    if request.depth != Stage::Icmp && request.depth >= Stage::Tcp {
+        seen.push(stage(request, Stage::Tcp, outcome));
+        if outcome == Outcome::Ok && request.depth >= Stage::Tls && request.target.is_tls() {
+            seen.push(stage(request, Stage::Tls, Outcome::Ok));
+        }
+        if outcome == Outcome::Ok && request.depth == Stage::Http {
+            seen.push(stage(request, Stage::Http, Outcome::Ok));
+        }
+    }
+    for (sequence, observation) in (0..).zip(&mut seen) {
+        observation.sequence = sequence;
+    }
+    seen
+}
+
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 80));
+
+fn blank(request: &CheckRequest, stage: Stage, outcome: Outcome) -> Observation {
+    Observation {
         check: request.check.clone(),
         request: request.request,
         sequence: 0,
         // The coordinator must not care for this.
         vantage: VantageName::you(),
         purpose: request.purpose,
-        stage: Stage::Dns,
+        stage,
         host: request.target.host.to_string(),
         source: None,
         address: None,
@@ -258,65 +288,45 @@ pub fn see(request: &CheckRequest, outcome: Outcome) -> Vec<Observation> {
         started_at: Timestamp(1_767_323_045_000_000),
         elapsed_ms: Micros(20_000),
         slot: request.slot,
-        outcome: Outcome::Ok,
+        outcome,
         said_by: None,
         detail: None,
         facts: None,
-    };
-    let mut seen = Vec::new();
-    if request.addresses.is_empty() {
-        let dns = |record_type, answers: Vec<DnsAnswer>| Observation {
-            outcome: if answers.is_empty() {
-                Outcome::NoAnswer
-            } else {
-                Outcome::Ok
-            },
-            facts: Some(Facts::Dns(DnsFacts {
-                resolver: Some("192.0.2.53".parse().unwrap()),
-                kind: ResolverKind::System,
-                record_type,
-                rcode: Some(0),
-                answers,
-                cname_chain: Vec::new(),
-            })),
-            ..blank.clone()
-        };
-        seen.push(dns(RecordType::A, vec![DnsAnswer { address, ttl_s: 60 }]));
-        seen.push(dns(RecordType::Aaaa, Vec::new()));
     }
-    let at = |stage, outcome, said_by| Observation {
-        stage,
-        outcome,
-        said_by,
-        address: Some(address),
-        port: request.target.port.filter(|_| stage != Stage::Icmp),
-        facts: (stage == Stage::Tcp).then_some(Facts::Tcp(TcpFacts {
-            syn_retransmits: Some(0),
-            round_trip_ms: Some(Micros(20_000)),
+}
+
+fn resolution(request: &CheckRequest) -> Vec<Observation> {
+    let dns = |record_type, outcome, answers| Observation {
+        facts: Some(Facts::Dns(DnsFacts {
+            resolver: Some("192.0.2.53".parse().unwrap()),
+            kind: ResolverKind::System,
+            record_type,
+            rcode: Some(0),
+            answers,
+            cname_chain: Vec::new(),
         })),
-        ..blank.clone()
+        ..blank(request, Stage::Dns, outcome)
     };
-    if request.ping || request.depth == Stage::Icmp {
-        seen.push(at(Stage::Icmp, Outcome::Ok, None));
-    }
-    // Controls are healthy for everybody.
-    let outcome = if request.purpose == onlyhere_proto::Purpose::Control {
-        Outcome::Ok
-    } else {
-        outcome
+    let answer = DnsAnswer {
+        address: ADDRESS,
+        ttl_s: 60,
     };
-    if request.depth != Stage::Icmp && request.depth >= Stage::Tcp {
-        let said_by = (outcome == Outcome::Refused).then_some(SaidBy::Rst);
-        seen.push(at(Stage::Tcp, outcome, said_by));
-        if outcome == Outcome::Ok && request.depth >= Stage::Tls && request.target.is_tls() {
-            seen.push(at(Stage::Tls, Outcome::Ok, None));
-        }
-        if outcome == Outcome::Ok && request.depth == Stage::Http {
-            seen.push(at(Stage::Http, Outcome::Ok, None));
-        }
+    vec![
+        dns(RecordType::A, Outcome::Ok, vec![answer]),
+        dns(RecordType::Aaaa, Outcome::NoAnswer, Vec::new()),
+    ]
+}
+
+fn stage(request: &CheckRequest, stage: Stage, outcome: Outcome) -> Observation {
+    let round_trip = TcpFacts {
+        syn_retransmits: Some(0),
+        round_trip_ms: Some(Micros(20_000)),
+    };
+    Observation {
+        address: Some(ADDRESS),
+        port: request.target.port.filter(|_| stage != Stage::Icmp),
+        said_by: (outcome == Outcome::Refused).then_some(SaidBy::Rst),
+        facts: (stage == Stage::Tcp).then_some(Facts::Tcp(round_trip)),
+        ..blank(request, stage, outcome)
     }
-    for (sequence, observation) in (0..).zip(&mut seen) {
-        observation.sequence = sequence;
-    }
-    seen
 }

@@ -1,34 +1,16 @@
 //! Settings: defaults, then the file of `--config`, then `ONLYHERE_*` variables; unknown keys are refused by name.
 
+mod sources;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
-use figment::{
-    Figment, Metadata, Profile, Provider,
-    error::Kind,
-    providers::{Format, Serialized, Toml},
-    value::{Dict, Map, Value},
-};
+use figment::{Figment, providers::Serialized};
 use ipnet::IpNet;
 use onlyhere_proto::{Target, limits};
 use serde::{Deserialize, Serialize};
-
-/// Settings that another program of the project reads from the same environment.
-const OF_OTHERS: &[&str] = &[
-    "log",
-    "coordinator",
-    "token",
-    "guard",
-    "source_addresses",
-    "limits",
-    "labels",
-];
-const PREFIX: &str = "ONLYHERE_";
-
-/// Keys that hold lists; as variables they may be written with commas between, too.
-const LISTS: &[&str] = &["controls", "allow_private", "dns.resolvers", "geo.mmdb"];
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -218,27 +200,12 @@ impl Config {
     ) -> Result<Self, InvalidConfig> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path).map_err(|error| InvalidConfig::File {
-                path: path.display().to_string(),
-                why: error.to_string(),
-            })?;
-            let place = path.display().to_string();
-            check_syntax(&place, &text)?;
-            figment = figment.merge(Named(place, Toml::string(&text).data()));
+            figment = figment.merge(sources::file(path)?);
         }
-        let environment = environment_values(environment);
-        let named = Named(
-            "environment".into(),
-            Ok(Profile::Default.collect(environment)),
-        );
-        let config: Self = figment.merge(named).extract().map_err(explain)?;
+        let figment = figment.merge(sources::environment(environment));
+        let config: Self = figment.extract().map_err(sources::explain)?;
         config.check()?;
         Ok(config)
-    }
-
-    /// Every address that may be tried though it is in a special range.
-    pub fn is_allowed(&self, address: IpAddr) -> bool {
-        self.allow_private.iter().any(|net| net.contains(&address))
     }
 
     /// The controls as targets.
@@ -310,21 +277,6 @@ impl Config {
     }
 }
 
-/// In one line, where the library's own message draws a picture.
-fn check_syntax(place: &str, text: &str) -> Result<(), InvalidConfig> {
-    toml::from_str::<toml::Table>(text)
-        .map(|_| ())
-        .map_err(|error| {
-            let before = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let why = error.message().replace('\n', ", ");
-            InvalidConfig::Conflict(format!("{place}: line {line}: {why}"))
-        })
-}
-
 /// The special range in which a target lies, unless one of `allowed` covers it.
 pub fn private(target: &Target, allowed: &[IpNet]) -> Option<&'static str> {
     let kind = target.special_range()?;
@@ -338,89 +290,6 @@ pub fn private(target: &Target, allowed: &[IpNet]) -> Option<&'static str> {
 
 fn is_host_and_port(text: &str) -> bool {
     Target::parse(&format!("tcp://{text}")).is_ok()
-}
-
-/// Variables of this program as nested values: `ONLYHERE_API__LISTEN` is `api.listen`.
-fn environment_values(environment: impl Iterator<Item = (String, String)>) -> Dict {
-    let mut all = Value::from(Dict::new());
-    for (name, value) in environment {
-        let Some(name) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else {
-            continue;
-        };
-        let key = name.replace("__", ".");
-        if OF_OTHERS.contains(&key.split('.').next().unwrap_or_default()) {
-            continue;
-        }
-        let value = environment_value(&key, &value);
-        all = merge(all, figment::util::nest(&key, value));
-    }
-    all.into_dict().unwrap_or_default()
-}
-
-fn environment_value(key: &str, text: &str) -> Value {
-    if LISTS.contains(&key) && !text.trim_start().starts_with('[') {
-        let items = text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty());
-        return items.map(Value::from).collect::<Vec<_>>().into();
-    }
-    text.parse().unwrap_or_else(|never| match never {})
-}
-
-fn merge(into: Value, from: Value) -> Value {
-    match (into, from) {
-        (Value::Dict(tag, mut into), Value::Dict(_, from)) => {
-            for (key, value) in from {
-                let value = match into.remove(&key) {
-                    Some(old) => merge(old, value),
-                    None => value,
-                };
-                into.insert(key, value);
-            }
-            Value::Dict(tag, into)
-        }
-        (_, from) => from,
-    }
-}
-
-/// Values with the name of where they stand.
-struct Named(String, Result<Map<Profile, Dict>, figment::Error>);
-
-impl Provider for Named {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.0.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        self.1.clone()
-    }
-}
-
-fn explain(error: figment::Error) -> InvalidConfig {
-    let place = error
-        .metadata
-        .as_ref()
-        .map_or_else(|| "settings".into(), |m| m.name.to_string());
-    match &error.kind {
-        Kind::UnknownField(field, known) => {
-            let mut path = error.path.clone();
-            if path.last() != Some(field) {
-                path.push(field.clone());
-            }
-            InvalidConfig::UnknownKey {
-                place,
-                key: path.join("."),
-                known: known.join(", "),
-            }
-        }
-        kind if error.path.is_empty() => InvalidConfig::Conflict(format!("{place}: {kind}")),
-        kind => InvalidConfig::Value {
-            place,
-            key: error.path.join("."),
-            why: kind.to_string(),
-        },
-    }
 }
 
 #[cfg(test)]
@@ -455,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_sample_holds_every_key_with_its_default() {
-        let sample = include_str!("../sample.toml");
+        let sample = include_str!("../../sample.toml");
         assert_eq!(load(sample, &[]).unwrap(), Config::default());
         // With the settings that have no default taken in as well, every key that can be printed is there.
         let full: String = sample
