@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use onlyhere_proto::{
-    CheckRequest, Facts, Family, Host, IcmpError, Layer, Observation, Outcome, Purpose,
-    ResolverKind, SaidBy, Stage,
+    CheckRequest, Facts, Family, IcmpError, Layer, Observation, Outcome, Purpose, ResolverKind,
+    SaidBy, Stage,
 };
 
-use crate::case::{Case, is_private_address};
+use crate::addresses::{is_host, is_question_for_target, resolved_addresses, shared_addresses};
+use crate::case::Case;
 use crate::resolution::{Resolution, resolution_of};
 use crate::sign::{Kind, Sign, kind_of, origin_of};
 
@@ -228,7 +229,7 @@ impl Digest {
         }
         let dns: Vec<&Observation> = own
             .iter()
-            .filter(|o| o.stage == Stage::Dns && is_about_target(o.purpose))
+            .filter(|o| is_question_for_target(case, o))
             .copied()
             .collect();
         let wanted = case.target.record_type;
@@ -319,7 +320,11 @@ impl Digest {
     ) {
         let is_ping = case.target.layer == Layer::Ping;
         let mut by_address: BTreeMap<IpAddr, Vec<&Observation>> = BTreeMap::new();
-        for observation in group {
+        let redirect = failed_redirect(asked, group);
+        for observation in group
+            .iter()
+            .filter(|o| is_host(&asked.target.host, &o.host))
+        {
             let Some(ip) = observation.address else {
                 continue;
             };
@@ -336,7 +341,10 @@ impl Digest {
             let Some(deciding) = deciding(&stages) else {
                 continue;
             };
-            let kind = kind_of(deciding).unwrap_or(Kind::Ok);
+            let mut kind = kind_of(deciding).unwrap_or(Kind::Ok);
+            if let (Kind::Ok, Stage::Http, Some(failed)) = (kind, deciding.stage, redirect) {
+                kind = failed;
+            }
             let Some(address) = self.address_index(ip) else {
                 seen.odd_attempts.push((ip, kind));
                 continue;
@@ -401,9 +409,20 @@ fn certificate_of(stages: &[&Observation]) -> Option<String> {
     })
 }
 
-/// Whether an observation made for this purpose speaks of the target's name and address.
-fn is_about_target(purpose: Purpose) -> bool {
-    !matches!(purpose, Purpose::Control | Purpose::OtherPort)
+/// How the page that a redirect leads to on another host failed, when no address of that host gave it.
+fn failed_redirect(asked: &CheckRequest, group: &[&Observation]) -> Option<Kind> {
+    let kinds: Vec<(Stage, Kind)> = group
+        .iter()
+        .filter(|o| !is_host(&asked.target.host, &o.host) && o.stage != Stage::Icmp)
+        .filter_map(|o| Some((o.stage, kind_of(o)?)))
+        .collect();
+    let reached = kinds
+        .iter()
+        .any(|(stage, kind)| *stage == Stage::Http && *kind == Kind::Ok);
+    kinds
+        .iter()
+        .map(|(_, kind)| *kind)
+        .find(|kind| *kind != Kind::Ok && !reached)
 }
 
 fn read_control(asked: &CheckRequest, group: &[&Observation]) -> Control {
@@ -442,67 +461,4 @@ fn read_control(asked: &CheckRequest, group: &[&Observation]) -> Control {
         bad_certificate: group.iter().any(|o| o.outcome == Outcome::BadCertificate),
         unresolved,
     }
-}
-
-/// Which resolver's answer named which address: system resolvers only, the hosts file apart.
-fn resolved_addresses(
-    case: &Case,
-    observations: &Observations,
-) -> BTreeMap<IpAddr, BTreeSet<usize>> {
-    let mut resolved: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
-    if let Host::Address(ip) = case.target.host {
-        resolved.insert(ip, (0..case.vantages.len()).collect());
-        return resolved;
-    }
-    for ((index, _, _), observation) in observations {
-        if let Some(Facts::Dns(facts)) = &observation.facts
-            && observation.stage == Stage::Dns
-            && is_about_target(observation.purpose)
-            && facts.kind != ResolverKind::HostsFile
-        {
-            for answer in &facts.answers {
-                resolved.entry(answer.address).or_default().insert(*index);
-            }
-        }
-    }
-    resolved
-}
-
-/// Addresses that count as the target's: those that two vantages' resolvers agree on or somebody else got through to;
-/// where no two agree (geo-DNS, or one vantage alone), all of them. So one resolver that lies, and one vantage that
-/// lies about its resolver, adds no address to the target.
-fn shared_addresses(
-    case: &Case,
-    resolved: &BTreeMap<IpAddr, BTreeSet<usize>>,
-    observations: &Observations,
-) -> Vec<IpAddr> {
-    let agreed: BTreeSet<IpAddr> = resolved
-        .iter()
-        .filter(|(_, by)| by.len() >= 2)
-        .map(|(ip, _)| *ip)
-        .collect();
-    if agreed.is_empty() || resolved.len() == agreed.len() {
-        let own = case.subject_index();
-        return resolved
-            .iter()
-            .filter(|(ip, by)| !is_private_address(**ip) || own.is_some_and(|s| by.contains(&s)))
-            .map(|(ip, _)| *ip)
-            .take(onlyhere_proto::limits::ADDRESSES)
-            .collect();
-    }
-    let confirmed = |ip: &IpAddr, by: &BTreeSet<usize>| {
-        observations.iter().any(|((index, _, _), o)| {
-            o.address == Some(*ip)
-                && o.outcome == Outcome::Ok
-                && o.stage == case.target.depth()
-                && o.purpose == Purpose::Address
-                && !by.contains(index)
-        })
-    };
-    resolved
-        .iter()
-        .filter(|(ip, by)| agreed.contains(ip) || confirmed(ip, by))
-        .map(|(ip, _)| *ip)
-        .take(onlyhere_proto::limits::ADDRESSES)
-        .collect()
 }

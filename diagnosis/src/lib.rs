@@ -8,6 +8,7 @@
 //! rules that are not probabilities) -> `explain` (sentences). `plan` names the next check from the same posterior.
 #![deny(clippy::disallowed_methods)]
 
+mod addresses;
 mod case;
 mod causes;
 mod digest;

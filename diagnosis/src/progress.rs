@@ -173,6 +173,12 @@ fn is_final(own: &[&Observation], ip: IpAddr, depth: Stage, is_tls: bool) -> boo
         if observation.outcome != Outcome::Ok {
             return true;
         }
+        // A redirect is followed; where it leads is only known when the request is done.
+        let leads_on =
+            matches!(&observation.facts, Some(Facts::Http(http)) if http.location.is_some());
+        if leads_on {
+            return false;
+        }
         reached = reached.max(Some(observation.stage));
     }
     let last = if depth == Stage::Tls && !is_tls {

@@ -342,7 +342,18 @@ fn s08_the_provider_rejects() {
         run.verdict.headline,
         "Unreachable from your provider only (AS64503)"
     );
-    assert_eq!(run.verdict.actor, Actor::Transit);
+    assert_eq!(run.verdict.actor, Actor::YourNetwork);
+    // A rule for the address as a whole takes the echo requests with it.
+    let run = World::new()
+        .connect(isp_rejects)
+        .echo(|t| !t.by("you") && !t.by("sibling"))
+        .run();
+    expect(
+        &run,
+        Scope::SourceNetwork,
+        Some(CauseId::NetworkBlock),
+        Mechanism::Unreachable,
+    );
     let run = World::new()
         .without(&["sibling"])
         .connect(isp_rejects)
@@ -368,6 +379,26 @@ fn offline(alone: bool) -> World {
             }
         });
     if alone { world.alone() } else { world }
+}
+
+#[test]
+fn s08_the_site_rejects_the_provider() {
+    let run = World::new()
+        .connect(
+            |t| match (t.web() && (t.by("you") || t.by("sibling")), t.v4()) {
+                (true, true) => Reply::Icmp(3, 3, WEB4, None),
+                (true, false) => Reply::Icmp(1, 4, WEB6, None),
+                _ => Reply::Ok,
+            },
+        )
+        .run();
+    expect(
+        &run,
+        Scope::SourceNetwork,
+        Some(CauseId::NetworkBlock),
+        Mechanism::Refused,
+    );
+    assert_eq!(run.verdict.actor, Actor::Site);
 }
 
 #[test]
