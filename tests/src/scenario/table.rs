@@ -119,14 +119,70 @@ fn gist(report: &Value) -> Vec<String> {
     );
     lines.push(format!("subject {}", report["subject"]));
     for vantage in list(&report["vantages"]) {
-        lines.push(format!("{} {}", vantage["name"], vantage["class"]));
+        lines.push(format!(
+            "{}, {}",
+            word(&vantage["name"]),
+            word(&vantage["class"])
+        ));
         lines.extend(
             list(&vantage["observations"])
                 .iter()
-                .map(|seen| format!("    {seen}")),
+                .map(|seen| format!("    {}", seen_in_short(seen))),
         );
     }
     lines
+}
+
+/// `tcp 198.18.1.10:443 refused 28.7 ms, by icmp 3/3 from 198.18.1.10 (target, request 1, slot 0)`
+fn seen_in_short(seen: &Value) -> String {
+    let facts = &seen["facts"];
+    let asked = if facts["dns"].is_object() {
+        format!(
+            "{} {} @{} ({})",
+            word(&seen["host"]),
+            word(&facts["dns"]["record_type"]),
+            word(&facts["dns"]["resolver"]),
+            word(&facts["dns"]["kind"])
+        )
+    } else {
+        format!("{}:{}", word(&seen["address"]), word(&seen["port"]))
+    };
+    let mut line = format!(
+        "{} {asked} {} {} ms",
+        word(&seen["stage"]),
+        word(&seen["outcome"]),
+        word(&seen["elapsed_ms"])
+    );
+    if !seen["by"].is_null() {
+        line.push_str(&format!(", by {}", word(&seen["by"])));
+    }
+    let icmp = &seen["icmp"];
+    if icmp.is_object() {
+        line.push_str(&format!(
+            " {}/{} from {}",
+            icmp["type"],
+            icmp["code"],
+            word(&icmp["from"])
+        ));
+    }
+    if seen["outcome"] != "ok" && !seen["detail"].is_null() {
+        line.push_str(&format!(", {}", word(&seen["detail"])));
+    }
+    line + &format!(
+        " ({}, request {}, slot {})",
+        word(&seen["purpose"]),
+        seen["request"],
+        seen["slot"]
+    )
+}
+
+/// A value without quotes; `-` for none.
+fn word(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn indented(text: &str) -> String {
