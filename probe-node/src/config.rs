@@ -125,9 +125,14 @@ impl Config {
             })?;
             figment = figment.merge(Named(shown, Toml::string(&text).data()));
         }
-        let values = Profile::Default.collect(environment_values(environment));
-        let named = Named("environment".to_owned(), Ok(values));
-        let config: Self = figment.merge(named).extract().map_err(explain)?;
+        for (key, value) in of_environment(environment) {
+            let values = figment::util::nest(&key, value)
+                .into_dict()
+                .unwrap_or_default();
+            let values = Ok(Profile::Default.collect(values));
+            figment = figment.merge(Named("environment".to_owned(), values));
+        }
+        let config: Self = figment.extract().map_err(explain)?;
         config.check()
     }
 
@@ -165,20 +170,18 @@ impl Config {
 }
 
 /// `ONLYHERE_GUARD__ALLOW` is `guard.allow`.
-fn environment_values(environment: impl Iterator<Item = (String, String)>) -> Dict {
-    let mut all = Figment::new();
-    for (name, value) in environment {
-        let Some(name) = name.strip_prefix(PREFIX).map(str::to_ascii_lowercase) else {
-            continue;
-        };
-        let key = name.replace("__", ".");
-        if OF_OTHERS.contains(&key.split('.').next().unwrap_or_default()) {
-            continue;
-        }
-        let value: Value = value.parse().unwrap_or_else(|never| match never {});
-        all = all.merge((key, value));
-    }
-    all.extract().unwrap_or_default()
+fn of_environment(
+    environment: impl Iterator<Item = (String, String)>,
+) -> impl Iterator<Item = (String, Value)> {
+    environment.filter_map(|(name, value)| {
+        let key = name
+            .strip_prefix(PREFIX)?
+            .to_ascii_lowercase()
+            .replace("__", ".");
+        let first = key.split('.').next().unwrap_or_default();
+        let value = value.parse().unwrap_or_else(|never| match never {});
+        (!OF_OTHERS.contains(&first)).then_some((key, value))
+    })
 }
 
 /// A list, or one text with commas, as a variable of the environment has it.
@@ -306,7 +309,7 @@ mod tests {
         assert_eq!(config.limits.attempts, 7);
         let config = load(
             "",
-            &[("ONLYHERE_GUARD__DENY", "['a.example:25', '10.0.0.0/8']")],
+            &[("ONLYHERE_GUARD__DENY", "[\"a.example:25\", \"10.0.0.0/8\"]")],
         )
         .unwrap();
         assert_eq!(config.guard.deny.len(), 2);
@@ -338,7 +341,7 @@ mod tests {
             (
                 "[guard]\nallow = 7\n",
                 None,
-                "FILE: guard.allow: invalid type: found unsigned int `7`, expected a list of texts",
+                "FILE: guard.allow: invalid type: found signed int `7`, expected a list of texts",
             ),
             (
                 "[limits]\nattempts = 0\n",

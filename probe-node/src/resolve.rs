@@ -45,7 +45,7 @@ pub(crate) async fn addresses<'a>(
         return (addresses, Vec::new());
     }
     let system = resolvers::system(&visit.shared.settings.resolv_conf);
-    if system.is_empty() {
+    if system.is_empty() && addresses.is_empty() {
         let seen = Seen::not_measured("this machine has no resolver (resolv.conf names none)");
         visit.say_of(target, Stage::Dns, None, seen).await;
     }

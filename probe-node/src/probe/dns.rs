@@ -169,7 +169,9 @@ async fn response(socket: &UdpSocket, query: &Message) -> Result<Message, Failur
                 return Err(unreachable_resolver(&error, Some(queued)));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                forget_readiness(Interest::READABLE, |one, nothing| socket.try_io(one, nothing));
+                forget_readiness(Interest::READABLE, |one, nothing| {
+                    socket.try_io(one, nothing)
+                });
             }
             Err(error) => return Err(unreachable_resolver(&error, None)),
         }

@@ -127,7 +127,9 @@ async fn reply(socket: &UdpSocket, family: Family) -> (Result<u8, Failure>, Inst
                 return (Err(classify::unconnected(&error, Some(queued))), now);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                forget_readiness(Interest::READABLE, |one, nothing| socket.try_io(one, nothing));
+                forget_readiness(Interest::READABLE, |one, nothing| {
+                    socket.try_io(one, nothing)
+                });
             }
             Err(error) => return (Err(classify::unconnected(&error, None)), now),
         }

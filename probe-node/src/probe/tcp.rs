@@ -127,7 +127,9 @@ async fn answer(stream: &TcpStream) -> (Result<(), Failure>, Instant) {
         if let Some(state) = state(stream) {
             return (state, now);
         }
-        forget_readiness(Interest::WRITABLE, |one, nothing| stream.try_io(one, nothing));
+        forget_readiness(Interest::WRITABLE, |one, nothing| {
+            stream.try_io(one, nothing)
+        });
     }
 }
 
