@@ -7,10 +7,10 @@ mod next;
 mod phrase;
 mod pieces;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use onlyhere_proto::Verdict;
+use onlyhere_proto::{Scope, Verdict};
 
 use crate::case::Case;
 use crate::causes;
@@ -62,7 +62,7 @@ pub(crate) fn verdict(
         confidence: round(decision.confidence),
         intermittent: decision.intermittent,
         complete,
-        scopes: decision.scopes.clone(),
+        scopes: rounded(&decision.scopes),
         causes: decision
             .causes
             .iter()
@@ -77,6 +77,22 @@ pub(crate) fn verdict(
 /// Probabilities are shown to four digits: more would claim a precision that no model has.
 fn round(p: f64) -> f64 {
     (p * 10_000.0).round() / 10_000.0
+}
+
+/// Six digits each; the largest takes what rounding leaves, so that they still add up to one.
+fn rounded(scopes: &BTreeMap<Scope, f64>) -> BTreeMap<Scope, f64> {
+    let mut millionths: BTreeMap<Scope, i64> = scopes
+        .iter()
+        .map(|(scope, p)| (*scope, (p * 1e6).round() as i64))
+        .collect();
+    let rest = 1_000_000 - millionths.values().sum::<i64>();
+    if let Some(largest) = millionths.values_mut().max() {
+        *largest += rest;
+    }
+    millionths
+        .into_iter()
+        .map(|(scope, n)| (scope, n as f64 / 1e6))
+        .collect()
 }
 
 impl Finding<'_> {
