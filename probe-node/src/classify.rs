@@ -112,7 +112,8 @@ fn by_kernel(errno: Errno) -> Failure {
         Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::ENETDOWN | Errno::EHOSTDOWN => {
             Outcome::Unreachable
         }
-        Errno::EPERM | Errno::EACCES => Outcome::Denied,
+        // `EINVAL` is what a blackhole route answers.
+        Errno::EPERM | Errno::EACCES | Errno::EINVAL => Outcome::Denied,
         Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL => {
             return Failure::not_measured(format!(
                 "this machine has no address to try it from ({errno})"
@@ -357,6 +358,7 @@ mod tests {
             ),
             (Errno::EACCES, None, Outcome::Denied, false, true),
             (Errno::EPERM, None, Outcome::Denied, false, true),
+            (Errno::EINVAL, None, Outcome::Denied, false, true),
             (Errno::ENETUNREACH, None, Outcome::Unreachable, false, true),
             (Errno::EHOSTUNREACH, None, Outcome::Unreachable, false, true),
             (Errno::ETIMEDOUT, None, Outcome::Timeout, false, false),

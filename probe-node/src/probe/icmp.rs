@@ -38,9 +38,7 @@ async fn echo(address: IpAddr, timeout: Duration) -> Seen {
     let family = Family::of(address);
     let socket = match open(address) {
         Ok(socket) => socket,
-        Err(error) => {
-            return Seen::failed(own_lack(refused_by_kernel(&error), family), Duration::ZERO);
-        }
+        Err(failure) => return Seen::failed(own_lack(failure, family), Duration::ZERO),
     };
     let source = socket.local_addr().ok().map(|local| local.ip());
     let start = Instant::now();
@@ -72,25 +70,26 @@ async fn echo(address: IpAddr, timeout: Duration) -> Seen {
 }
 
 /// An echo socket is a datagram socket like UDP's, connected so that only the address's own packets are read.
-fn open(address: IpAddr) -> io::Result<UdpSocket> {
+fn open(address: IpAddr) -> Result<UdpSocket, Failure> {
     let (domain, protocol) = match address {
         IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
     };
-    let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(protocol))?;
-    kernel::report_errors(&socket, Family::of(address), true)?;
-    socket.connect(&SocketAddr::new(address, 0).into())?;
-    UdpSocket::from_std(socket.into())
-}
-
-/// Opening or connecting failed before any packet.
-fn refused_by_kernel(error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Failure::not_measured(
-            "this machine lets nobody send echo requests (net.ipv4.ping_group_range)",
-        ),
-        _ => classify::unconnected(error, None),
-    }
+    let kind = Type::DGRAM.nonblocking().cloexec();
+    let socket = match Socket::new(domain, kind, Some(protocol)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Failure::not_measured(
+                "this machine lets nobody send echo requests (net.ipv4.ping_group_range)",
+            ));
+        }
+        opened => opened.map_err(|error| classify::unconnected(&error, None))?,
+    };
+    let prepare = || {
+        kernel::report_errors(&socket, Family::of(address), true)?;
+        socket.connect(&SocketAddr::new(address, 0).into())
+    };
+    prepare().map_err(|error| classify::unconnected(&error, None))?;
+    UdpSocket::from_std(socket.into()).map_err(|error| Failure::not_measured(error.to_string()))
 }
 
 /// RFC 792 and RFC 4443, 4.1. The kernel fills in identifier and checksum.
