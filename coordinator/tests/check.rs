@@ -14,14 +14,20 @@ use onlyhere_coordinator::{
     config::Config,
     tokens::{Token, TokenKind},
 };
-use onlyhere_proto::{Outcome, Scope, wire};
+use onlyhere_proto::{Outcome, Purpose, Scope, wire};
 use tonic::Code;
 use wire::public_service_check_response::Message as FromCoordinator;
 
 const TARGET: &str = "tcp://shop.example:22";
 
+/// The target's address is one of documentation, which must be allowed like any special range.
 async fn coordinator() -> Coordinator {
-    Coordinator::start(Config::default()).await
+    let documentation = "192.0.2.0/24".parse().unwrap();
+    Coordinator::start(Config {
+        allow_private: vec![documentation],
+        ..Config::default()
+    })
+    .await
 }
 
 /// Probes `p0`, `p1`, … in one AS each.
@@ -99,6 +105,43 @@ async fn a_fault_everywhere_is_told_as_such() {
         Scope::Global,
         "{}",
         told.report().verdict.headline
+    );
+}
+
+#[tokio::test]
+async fn a_retry_waits_its_time() {
+    let coordinator = coordinator().await;
+    let _fleet = fleet(&coordinator, &[Manner::Healthy; 3]).await;
+    let told = ask(&coordinator, Outcome::Refused).await;
+    let retries = told
+        .requests
+        .iter()
+        .zip(&told.requested_at)
+        .filter(|(r, _)| r.purpose == Purpose::Retry);
+    let retries: Vec<_> = retries.map(|(_, at)| at.as_millis()).collect();
+    assert!(
+        !retries.is_empty(),
+        "a refusal that only one vantage sees is tried again"
+    );
+    assert!(retries.iter().all(|at| *at >= 950), "{retries:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_sent_into_a_private_network_by_what_another_says() {
+    let coordinator = coordinator().await;
+    let manners = [Manner::Misleading; 3];
+    let _fleet = fleet(&coordinator, &manners).await;
+    let told = ask(&coordinator, Outcome::Refused).await;
+    let said = told
+        .observations
+        .iter()
+        .filter_map(|o| o.address)
+        .any(|a| a == probe::PRIVATE);
+    assert!(said, "the misleading answer was taken note of");
+    assert!(
+        told.requests
+            .iter()
+            .all(|request| !request.addresses.contains(&probe::PRIVATE))
     );
 }
 

@@ -1,5 +1,7 @@
 //! A caller for tests: asks, is a vantage itself, and notes everything it is told.
 
+use std::time::{Duration, Instant};
+
 use onlyhere_proto::{CheckRequest, Observation, Outcome, Report, Vantage, Verdict, wire};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -75,6 +77,8 @@ pub struct Told {
     pub vantages: Vec<Vantage>,
     pub public_address: String,
     pub requests: Vec<CheckRequest>,
+    /// When each of them came, since the first.
+    pub requested_at: Vec<Duration>,
     pub observations: Vec<Observation>,
     pub provisional: Vec<Verdict>,
     pub report: Option<Report>,
@@ -108,6 +112,7 @@ impl Check {
     pub async fn follow(mut self, outcome: Outcome) -> Result<Told, Status> {
         within(async move {
             let mut told = Told::default();
+            let mut first = None;
             while let Some(message) = self.hear().await? {
                 match message {
                     FromCoordinator::Accepted(accepted) => {
@@ -130,6 +135,8 @@ impl Check {
                             request: request.request,
                         }))
                         .await;
+                        let first = *first.get_or_insert_with(Instant::now);
+                        told.requested_at.push(first.elapsed());
                         told.requests.push(request);
                     }
                     FromCoordinator::Cancel(_) => {}

@@ -172,6 +172,8 @@ pub enum Manner {
     Lying,
     /// Breaks the connection at the first request.
     Leaving,
+    /// Says that the name leads to an address of a private network, where nothing answers.
+    Misleading,
 }
 
 /// Enrols and attaches a probe that answers in this manner until it is dropped or cut off.
@@ -237,8 +239,28 @@ async fn answer(mut stream: Stream, manner: Manner, cancelled: mpsc::UnboundedSe
                 }
             }
             Manner::Leaving => return,
+            Manner::Misleading => {
+                let mut seen = see(&request, Outcome::Timeout);
+                for observation in &mut seen {
+                    mislead(observation);
+                }
+                stream.observe(&seen).await;
+                stream.done(&request).await;
+            }
         }
     }
+}
+
+/// An address of a special range, of somebody's laboratory perhaps.
+pub const PRIVATE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 9));
+
+fn mislead(observation: &mut Observation) {
+    if let Some(Facts::Dns(dns)) = &mut observation.facts {
+        for answer in &mut dns.answers {
+            answer.address = PRIVATE;
+        }
+    }
+    observation.address = observation.address.map(|_| PRIVATE);
 }
 
 /// What a vantage sees that does what it is asked: the name resolves to 192.0.2.80, and every stage ends as `outcome` says.
