@@ -92,3 +92,77 @@ fn send(ask: Ask, caller: &Arc<Caller>, answers: &mpsc::Sender<Answer>) {
         );
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use onlyhere_probe_node::{Guard, ProberSettings};
+    use onlyhere_proto::{Outcome, Scope, Subject, Target, Vantage};
+
+    use super::*;
+
+    /// A port of this machine where nobody listens.
+    fn closed() -> Target {
+        let address = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        Target::parse(&address.to_string()).unwrap()
+    }
+
+    async fn judge(target: &Target, time: Duration, held: watch::Receiver<bool>) -> Judged {
+        let settings = ProberSettings::of_this_system(Guard::open());
+        let caller = Arc::new(Caller::new(settings, target, &[], &[], &[]).unwrap());
+        let case = Case {
+            check: "01JD0000000000000000000000".parse().unwrap(),
+            target: target.clone(),
+            subject: Subject {
+                vantage: Some(VantageName::you()),
+                public_address: None,
+                asn: None,
+                local: Default::default(),
+            },
+            vantages: vec![Vantage::named(VantageName::you())],
+            controls: Vec::new(),
+            resolvers: Vec::new(),
+            seen: None,
+            attempt_timeout: Duration::from_millis(500),
+        };
+        investigate(case, &caller, Instant::now() + time, held, &Watch::silent()).await
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_this_machine_is_judged() {
+        let (_hold, held) = watch::channel(false);
+        let judged = judge(&closed(), Duration::from_secs(5), held).await;
+        assert_eq!(judged.verdict.scope, Scope::Local);
+        assert!(
+            judged
+                .observations
+                .iter()
+                .any(|o| o.outcome == Outcome::Refused)
+        );
+        assert!(
+            judged
+                .observations
+                .is_sorted_by_key(|o| (o.request, o.sequence))
+        );
+    }
+
+    #[tokio::test]
+    async fn while_held_nothing_is_asked_and_released_it_goes_on() {
+        let (hold, held) = watch::channel(true);
+        let judged = judge(&closed(), Duration::from_millis(200), held.clone()).await;
+        assert!(judged.observations.is_empty());
+        assert!(judged.verdict.complete, "out of time is an end, too");
+
+        let target = closed();
+        let release = async {
+            sleep(Duration::from_millis(100)).await;
+            hold.send(false).unwrap();
+        };
+        let (judged, ()) = tokio::join!(judge(&target, Duration::from_secs(5), held), release);
+        assert_eq!(judged.verdict.scope, Scope::Local);
+    }
+}

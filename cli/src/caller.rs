@@ -247,7 +247,11 @@ async fn follow(
                 request: number,
                 ..observation
             };
-            if answers.send(Answer::Observed(Box::new(numbered))).await.is_err() {
+            if answers
+                .send(Answer::Observed(Box::new(numbered)))
+                .await
+                .is_err()
+            {
                 return;
             }
         }

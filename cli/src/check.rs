@@ -51,7 +51,7 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
         seen: args.seen,
         timeout: args.timeout,
     };
-    let progress = Watch::on_stderr(&question.target);
+    let progress = Watch::on_stderr(&question.target, !question.no_local);
     if let Company::Coordinator(Coordinator { url, .. }) = &company
         && url.exposes_token()
     {
@@ -69,7 +69,10 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
         outcome = check.judge(&company) => outcome,
         _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
     };
-    check.progress.finish();
+    match &outcome {
+        Err(CliError::Interrupted) => check.progress.abandon(),
+        _ => check.progress.finish(),
+    }
     let (report, note) = outcome?;
     match args.format {
         Format::Text => {

@@ -81,7 +81,11 @@ fn source_address_ban() {
         ),
         evidence(3, "Your other connections work: 2 of 2 controls answer"),
     ];
-    report.verdict.next = vec!["Try from a mobile network: it should work there".into()];
+    report.verdict.next = vec![
+        "Try from a mobile network: it should work there".into(),
+        // Stands under "To make sure" already.
+        format!("Confirm: {}", report.verdict.causes[0].confirm[0]),
+    ];
     insta::assert_snapshot!(shown(&report, None));
 }
 

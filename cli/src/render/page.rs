@@ -95,12 +95,13 @@ impl Page {
             if number > 0 {
                 self.text.extend(std::iter::repeat_n(' ', hang));
             }
-            for (i, token) in line.iter().enumerate() {
+            let is_code = |token: &String| token.contains('`');
+            for (i, run) in line.chunk_by(|a, b| is_code(a) == is_code(b)).enumerate() {
                 if i > 0 {
-                    self.push(" ", style);
+                    self.text.push(' ');
                 }
-                let style = if token.contains('`') { CODE } else { style };
-                self.push(token, style);
+                let style = if is_code(&run[0]) { CODE } else { style };
+                self.push(&run.join(" "), style);
             }
             self.text.push('\n');
         }

@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    io::{self, Write},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use anstream::{AutoStream, ColorChoice};
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use onlyhere_proto::{Family, Observation, Target, Vantage, VantageName, Verdict};
 
 use super::{
@@ -39,12 +39,16 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Shows the check of `target` on stderr if that is a terminal.
-    pub fn on_stderr(target: &Target) -> Self {
+    /// Shows the check of `target` on stderr if that is a terminal; `you` is whether this machine is a vantage.
+    pub fn on_stderr(target: &Target, you: bool) -> Self {
         let terminal = Term::stderr();
-        let board = terminal
-            .is_term()
-            .then(|| Mutex::new(Board::new(target, ProgressDrawTarget::term(terminal, 10))));
+        let board = terminal.is_term().then(|| {
+            Mutex::new(Board::new(
+                target,
+                you,
+                ProgressDrawTarget::term(terminal, 10),
+            ))
+        });
         Self { board }
     }
 
@@ -71,6 +75,16 @@ impl Watch {
                 let board = board.lock().unwrap_or_else(PoisonError::into_inner);
                 board.lines.suspend(|| complain(sentence));
             }
+        }
+    }
+
+    /// Leaves the table as it stands. For Ctrl-C: the terminal has echoed it, and the table can no longer be found.
+    pub fn abandon(&self) {
+        if let Some(board) = &self.board {
+            let board = board.lock().unwrap_or_else(PoisonError::into_inner);
+            board.lines.set_draw_target(ProgressDrawTarget::hidden());
+            // A terminal that is gone needs no new line.
+            let _ = writeln!(io::stderr());
         }
     }
 
@@ -101,10 +115,10 @@ struct Row {
 }
 
 impl Board {
-    fn new(target: &Target, terminal: ProgressDrawTarget) -> Self {
+    fn new(target: &Target, you: bool, terminal: ProgressDrawTarget) -> Self {
         let lines = MultiProgress::with_draw_target(terminal);
         let head = lines.add(ProgressBar::new_spinner());
-        head.set_style(style("{spinner:.cyan} {msg} {elapsed:.dim}"));
+        head.set_style(style("{spinner:.cyan} {msg}  {seconds:.dim}"));
         head.set_message(format!("trying {}", fit(&clean(&target.input), 50)));
         head.enable_steady_tick(Duration::from_millis(120));
         let mut board = Self {
@@ -115,7 +129,9 @@ impl Board {
             names: VantageName::YOU.len(),
             colour: AutoStream::choice(&io::stderr()) != ColorChoice::Never,
         };
-        board.add(VantageName::you());
+        if you {
+            board.add(VantageName::you());
+        }
         board
     }
 
@@ -198,5 +214,11 @@ impl Board {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("a constant template")
+    let seconds = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // Writing to a line that is being built cannot fail.
+        let _ = write!(out, "{:.1} s", state.elapsed().as_secs_f64());
+    };
+    ProgressStyle::with_template(template)
+        .expect("a constant template")
+        .with_key("seconds", seconds)
 }

@@ -265,3 +265,216 @@ pub(super) fn time(elapsed: Micros) -> String {
         m => format!("{:.1} s", m / 1_000.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use onlyhere_proto::{
+        DnsAnswer, DnsFacts, HttpFacts, RecordType, ResolverKind, Timestamp, TlsFacts, VantageName,
+    };
+
+    use super::*;
+
+    /// Stage, outcome, address, request, milliseconds.
+    type Row<'a> = (Stage, Outcome, &'a str, u32, u64);
+
+    fn observations(target: &Target, rows: &[Row]) -> Vec<Observation> {
+        let observation =
+            |(sequence, &(stage, outcome, address, request, millis)): (u32, &Row)| Observation {
+                check: "01JD0000000000000000000000".parse().unwrap(),
+                request,
+                sequence,
+                vantage: VantageName::you(),
+                purpose: if request == 1 {
+                    Purpose::Target
+                } else {
+                    Purpose::Retry
+                },
+                stage,
+                host: target.host.to_string(),
+                source: None,
+                address: address.parse().ok(),
+                port: target
+                    .port
+                    .filter(|_| !matches!(stage, Stage::Dns | Stage::Icmp)),
+                family: Some(if address.contains(':') {
+                    Family::V6
+                } else {
+                    Family::V4
+                }),
+                started_at: Timestamp(0),
+                elapsed_ms: Micros(millis * 1_000),
+                slot: request,
+                outcome,
+                said_by: None,
+                detail: None,
+                facts: None,
+            };
+        (0..).zip(rows).map(observation).collect()
+    }
+
+    fn words(target: &str, rows: &[Row]) -> String {
+        let target = Target::parse(target).unwrap();
+        cell(&target, &observations(&target, rows), Family::V4).words
+    }
+
+    #[test]
+    fn a_cell_says_the_deciding_stage_of_the_worst_address() {
+        use Outcome::{NoAnswer, NotMeasured, Nxdomain, Ok, Refused, Reset, Timeout};
+        use Stage::{Dns, Icmp, Tcp, Tls};
+        let web = "https://shop.example";
+        let cases: [(&str, &[Row], &str); 15] = [
+            (
+                web,
+                &[(Tcp, Ok, "192.0.2.1", 1, 31), (Tls, Ok, "192.0.2.1", 1, 60)],
+                "✓ 31 ms",
+            ),
+            (
+                web,
+                &[
+                    (Tcp, Ok, "192.0.2.1", 1, 31),
+                    (Tls, Reset, "192.0.2.1", 1, 60),
+                ],
+                "✗ reset 60 ms",
+            ),
+            (
+                web,
+                &[
+                    (Tcp, Ok, "192.0.2.1", 1, 31),
+                    (Tcp, Refused, "192.0.2.2", 1, 4),
+                ],
+                "✗ 1 of 2: refused",
+            ),
+            (
+                web,
+                &[
+                    (Tcp, Ok, "192.0.2.1", 1, 31),
+                    (Tcp, NotMeasured, "192.0.2.2", 1, 0),
+                ],
+                "✓ 31 ms",
+            ),
+            (
+                web,
+                &[
+                    (Tcp, Refused, "192.0.2.1", 1, 9),
+                    (Tcp, Refused, "192.0.2.1", 2, 8),
+                ],
+                "✗ refused 9.0 ms",
+            ),
+            (
+                web,
+                &[
+                    (Tcp, Refused, "192.0.2.1", 1, 9),
+                    (Tcp, Ok, "192.0.2.1", 2, 8),
+                ],
+                "✗ 1 of 2 tries: refused",
+            ),
+            (
+                web,
+                &[(Tcp, Timeout, "192.0.2.1", 1, 3_000)],
+                "✗ timeout 3.0 s",
+            ),
+            (
+                web,
+                &[(Tcp, NotMeasured, "192.0.2.1", 1, 0)],
+                "– not measured",
+            ),
+            (web, &[(Tcp, Ok, "2001:db8::1", 1, 5)], "– not measured"),
+            (
+                web,
+                &[
+                    (Icmp, Timeout, "192.0.2.1", 1, 3_000),
+                    (Tcp, Ok, "192.0.2.1", 1, 5),
+                ],
+                "✓ 5.0 ms",
+            ),
+            (web, &[(Dns, Nxdomain, "", 1, 5)], "✗ no such name"),
+            (web, &[(Dns, NoAnswer, "", 1, 5)], "– no address"),
+            (web, &[], "– not measured"),
+            (
+                "ping://192.0.2.1",
+                &[(Icmp, Ok, "192.0.2.1", 1, 12)],
+                "✓ 12 ms",
+            ),
+            (
+                "dns://shop.example",
+                &[(Dns, Timeout, "", 1, 3_000)],
+                "✗ DNS silent",
+            ),
+        ];
+        for (target, rows, expected) in cases {
+            assert_eq!(words(target, rows), expected, "{target} {rows:?}");
+        }
+    }
+
+    #[test]
+    fn facts_make_the_word_exact() {
+        let target = Target::parse("https://shop.example").unwrap();
+        let mut tls = observations(
+            &target,
+            &[(Stage::Tls, Outcome::BadCertificate, "192.0.2.1", 1, 5)],
+        );
+        tls[0].facts = Some(Facts::Tls(TlsFacts {
+            error: Some(CertificateError::Expired),
+            ..TlsFacts::default()
+        }));
+        assert_eq!(cell(&target, &tls, Family::V4).words, "✗ expired");
+
+        let mut http = observations(
+            &target,
+            &[(Stage::Http, Outcome::HttpStatus, "192.0.2.1", 1, 5)],
+        );
+        http[0].facts = Some(Facts::Http(HttpFacts {
+            version: "HTTP/1.1".into(),
+            status: 503,
+            headers: Vec::new(),
+            location: None,
+            body_length: 0,
+            body_sha256: None,
+        }));
+        assert_eq!(cell(&target, &http, Family::V4).words, "✗ HTTP 503");
+
+        let name = Target::parse("dns://shop.example").unwrap();
+        let mut dns = observations(&name, &[(Stage::Dns, Outcome::Ok, "", 1, 5)]);
+        let answer = DnsAnswer {
+            address: "192.0.2.1".parse().unwrap(),
+            ttl_s: 60,
+        };
+        dns[0].facts = Some(Facts::Dns(DnsFacts {
+            resolver: None,
+            kind: ResolverKind::System,
+            record_type: RecordType::A,
+            rcode: Some(0),
+            answers: vec![answer],
+            cname_chain: Vec::new(),
+        }));
+        assert_eq!(cell(&name, &dns, Family::V4).words, "✓ 192.0.2.1");
+    }
+
+    #[test]
+    fn other_hosts_ports_and_purposes_are_left_out() {
+        let target = Target::parse("https://shop.example").unwrap();
+        let mut all = observations(
+            &target,
+            &[(Stage::Tcp, Outcome::Refused, "192.0.2.1", 1, 5); 3],
+        );
+        all[0].host = "control.example".into();
+        all[1].port = Some(80);
+        all[2].purpose = Purpose::Control;
+        assert_eq!(cell(&target, &all, Family::V4).words, "– not measured");
+    }
+
+    #[test]
+    fn times_have_two_or_three_digits() {
+        for (micros, shown) in [
+            (0, "0.0 ms"),
+            (96, "0.1 ms"),
+            (9_949, "9.9 ms"),
+            (9_951, "10 ms"),
+            (999_400, "999 ms"),
+            (999_600, "1.0 s"),
+            (12_345_678, "12.3 s"),
+        ] {
+            assert_eq!(time(Micros(micros)), shown);
+        }
+    }
+}

@@ -30,7 +30,7 @@ pub fn report(report: &Report, alone: Option<&str>, width: usize) -> String {
     section(&mut page, "Vantages");
     table::outcomes(&mut page, report);
     advisories(&mut page, &report.verdict);
-    list(&mut page, "Next", &report.verdict.next);
+    next(&mut page, &report.verdict);
     if let Some(why) = alone {
         page.gap();
         page.paragraph(
@@ -152,24 +152,29 @@ const fn who_acts(actor: Actor) -> &'static str {
     }
 }
 
-/// What to do, for the likeliest cause and others that are as good as likely.
-fn remedies(page: &mut Page, verdict: &Verdict) {
+/// The causes whose remedies are shown: the likeliest, and another that is as good as likely.
+fn shown_causes(verdict: &Verdict) -> Vec<&CauseReport> {
     let worth = |(i, cause): &(usize, &CauseReport)| *i == 0 || cause.probability >= WORTH_MENDING;
-    let causes: Vec<&CauseReport> = verdict
+    let fault = verdict.scope != Scope::Ok;
+    let causes = verdict
         .causes
         .iter()
         .enumerate()
-        .filter(worth)
-        .map(|(_, cause)| cause)
-        .collect();
-    for cause in causes.iter().take(2) {
+        .filter(|_| fault)
+        .filter(worth);
+    causes.map(|(_, cause)| cause).take(2).collect()
+}
+
+fn remedies(page: &mut Page, verdict: &Verdict) {
+    let causes = shown_causes(verdict);
+    for cause in &causes {
+        if cause.fix.is_empty() && cause.confirm.is_empty() {
+            continue;
+        }
         let title = match causes.len() {
             1 => "What to do".to_owned(),
             _ => format!("If {}", lower_first(&cause.title)),
         };
-        if cause.fix.is_empty() && cause.confirm.is_empty() {
-            continue;
-        }
         page.gap();
         let room = page
             .width()
@@ -236,14 +241,23 @@ fn advisories(page: &mut Page, verdict: &Verdict) {
     }
 }
 
-fn list(page: &mut Page, title: &str, texts: &[String]) {
+/// What is still to be done, without what already stands under a shown cause.
+fn next(page: &mut Page, verdict: &Verdict) {
+    let said = |text: &String| {
+        let shown = shown_causes(verdict);
+        shown
+            .iter()
+            .flat_map(|cause| &cause.confirm)
+            .any(|confirm| text.ends_with(confirm.as_str()))
+    };
+    let texts: Vec<&String> = verdict.next.iter().filter(|text| !said(text)).collect();
     if !texts.is_empty() {
-        section(page, title);
+        section(page, "Next");
         items(page, texts);
     }
 }
 
-fn items(page: &mut Page, texts: &[String]) {
+fn items<'a>(page: &mut Page, texts: impl IntoIterator<Item = &'a String>) {
     for text in texts {
         page.paragraph("  •", DIM, 4, &upper_first(text), PLAIN);
     }
