@@ -170,10 +170,9 @@ async fn a_newer_attachment_replaces_the_older_and_a_new_key_shuts_the_old_one_o
         .await
         .unwrap();
     let mut first = probe::attach(&coordinator, &old).await.unwrap();
-    let second = probe::attach(&coordinator, &old).await.unwrap();
+    let mut second = probe::attach(&coordinator, &old).await.unwrap();
     assert_eq!(first.hear_the_end().await.code(), Code::Aborted);
     coordinator.wait_for(&["fra1"]).await;
-    drop(second);
 
     let secret = coordinator.probe_token("fra1", place());
     let new = probe::enrol(&coordinator, secret.as_str(), "fra1")
@@ -184,6 +183,8 @@ async fn a_newer_attachment_replaces_the_older_and_a_new_key_shuts_the_old_one_o
         .map(|_| ())
         .unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
+    // Nor does who is attached with the old key stay.
+    assert_eq!(second.hear_the_end().await.code(), Code::PermissionDenied);
     probe::attach(&coordinator, &new).await.unwrap();
 }
 

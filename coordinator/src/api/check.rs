@@ -9,6 +9,7 @@ use onlyhere_proto::{
     CheckId, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target, Vantage, VantageName,
     limits, wire,
 };
+use prost::Message;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 use wire::{
@@ -136,16 +137,21 @@ impl Session {
             vantages = check.case.vantages.len(), "begun");
         let report = self.follow(check, ear, you, inbound).await?;
         tracing::info!(check = %id, scope = %report.verdict.scope, ms = report.duration_ms.as_millis(), "concluded");
-        let mut message = wire::Report::from(&report);
-        match fit::trim(&mut message, limits::MESSAGE) {
-            0 => {}
-            vantages => {
-                tracing::warn!(check = %id, vantages, "the report is too large: observations left out")
-            }
-        }
-        self.api.store.put(&self.token.id, report);
-        self.outbox.send(Ok(ToCaller::Report(message))).await;
+        self.deliver(report).await;
         Ok(())
+    }
+
+    async fn deliver(&self, mut report: Report) {
+        let mut message = wire::Report::from(&report);
+        let trimmed = fit::trim(&mut message, limits::MESSAGE);
+        if trimmed > 0 {
+            tracing::warn!(check = %report.id, vantages = trimmed, "the report is too large: observations left out");
+            report = Report::try_from(message.clone()).unwrap_or(report);
+        }
+        self.api
+            .store
+            .put(&self.token.id, report, message.encoded_len());
+        self.outbox.send(Ok(ToCaller::Report(message))).await;
     }
 
     fn read(&self, start: wire::Start) -> Result<Question, Status> {
@@ -196,7 +202,7 @@ impl Session {
         let fleet = self.api.fleet.vantages();
         let caller = plan::locate(self.address, &fleet);
         let is_vantage = question.local.is_some();
-        let picked = plan::pick(&fleet, Some(&caller), &question.from)
+        let picked = plan::pick(&fleet, is_vantage.then_some(&caller), &question.from)
             .map_err(|e| Status::failed_precondition(e.to_string()))?;
         let mut lines = self.lines(picked);
         let mut vantages: Vec<Vantage> =

@@ -44,6 +44,7 @@ type SendOrder = Box<dyn Fn(Order) -> bool + Send + Sync>;
 /// The open stream to one vantage. Sending never waits: a vantage that does not read its orders is a lost one.
 pub struct Line {
     vantage: Vantage,
+    key_sha256: Option<String>,
     ledger: Mutex<Ledger>,
     send: SendOrder,
     ended: CancellationToken,
@@ -55,11 +56,25 @@ impl Line {
     pub fn new(vantage: Vantage, send: impl Fn(Order) -> bool + Send + Sync + 'static) -> Self {
         Self {
             vantage,
+            key_sha256: None,
             ledger: Mutex::default(),
             send: Box::new(send),
             ended: CancellationToken::new(),
             why: OnceLock::new(),
         }
+    }
+
+    /// The same, opened with a probe's key (SHA-256 of its SubjectPublicKeyInfo, hexadecimal).
+    pub fn with_key(self, key_sha256: String) -> Self {
+        Self {
+            key_sha256: Some(key_sha256),
+            ..self
+        }
+    }
+
+    /// The key it was opened with; the caller has none.
+    pub fn key_sha256(&self) -> Option<&str> {
+        self.key_sha256.as_deref()
     }
 
     /// Whose line it is.

@@ -78,10 +78,11 @@ impl ProbeService for ProbePort {
         let vantage = self.vantage(peer, connection.remote)?;
         warn_of_end(peer);
         let (orders, waiting) = mpsc::channel(ORDERS);
-        let line = Arc::new(Line::new(vantage, {
+        let line = Line::new(vantage, {
             let orders = orders.clone();
             move |order| orders.try_send(Ok(to_wire(order))).is_ok()
-        }));
+        });
+        let line = Arc::new(line.with_key(peer.key_sha256.clone()));
         let session = Session {
             fleet: Arc::clone(&self.fleet),
             line: Arc::clone(&line),
@@ -289,9 +290,10 @@ pub async fn watch_roll(port: ProbePort, every: Duration) -> Infallible {
     loop {
         ticks.tick().await;
         match port.roll.all() {
-            Ok(names) => port
-                .fleet
-                .retain(End::StruckOff, |line| names.contains_key(line.name())),
+            Ok(names) => port.fleet.retain(End::StruckOff, |line| {
+                let enrolled = names.get(line.name());
+                enrolled.is_some_and(|e| line.key_sha256() == Some(&e.key_sha256))
+            }),
             Err(error) => tracing::error!(%error, "the roll of probes cannot be read"),
         }
     }

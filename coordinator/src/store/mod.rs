@@ -8,8 +8,8 @@ pub use memory::Memory;
 
 /// Keeps reports.
 pub trait ReportStore: Send + Sync {
-    /// Keeps one, made for the bearer of the token `owner`.
-    fn put(&self, owner: &str, report: Report);
+    /// Keeps one of about `bytes` bytes, made for the bearer of the token `owner`.
+    fn put(&self, owner: &str, report: Report, bytes: usize);
 
     /// The report of a check, and whose it is.
     fn get(&self, check: &CheckId) -> Option<(String, Report)>;
