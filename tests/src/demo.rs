@@ -64,7 +64,7 @@ pub fn play() -> Result<bool, LabError> {
     show.say(&format!(
         "fail2ban on the shop's machine has seen it and banned you, after {seconds:.1} s:"
     ))?;
-    show.output(&stage.ban_status("web")?)?;
+    show.output(&without_paths(&stage.ban_status("web")?))?;
 
     show.title("3  \"The site is down!\" Is it?")?;
     show.check(&stage, YOUR_ADDRESS_ONLY)?;
@@ -127,6 +127,15 @@ fn timed<T>(work: impl FnOnce() -> Result<T, LabError>) -> Result<(T, f64), LabE
     work().map(|done| (done, started.elapsed().as_secs_f64()))
 }
 
+/// fail2ban names the files it reads; here they have nothing to say.
+fn without_paths(status: &str) -> String {
+    let lines: Vec<&str> = status
+        .lines()
+        .filter(|line| !line.contains("File list"))
+        .collect();
+    lines.join("\n").replace('\t', " ")
+}
+
 /// What a program needs to know about the terminal it prints on.
 fn terminal() -> impl Iterator<Item = (&'static str, String)> {
     ["TERM", "COLORTERM", "COLUMNS", "NO_COLOR", "CLICOLOR_FORCE"]
@@ -179,7 +188,7 @@ impl Show {
         let (style, text) = if self.right {
             (
                 RIGHT,
-                "Every verdict was right. Nothing of this internet is left on your machine.",
+                "Every verdict was right. This internet ends with the program; nothing of it stays on your machine.",
             )
         } else {
             (
