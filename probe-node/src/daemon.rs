@@ -10,6 +10,7 @@ use tonic::Code;
 use crate::{
     attach::{AttachError, Worker},
     channel,
+    identity::Identity,
 };
 
 /// The shortest and the longest wait between two attempts to attach.
@@ -19,15 +20,21 @@ const GOOD: Duration = Duration::from_secs(10);
 
 /// Where and as whom to attach.
 pub struct Attachment {
-    /// `HOST:PORT` of the coordinator's probe port.
-    pub coordinator: String,
-    /// With the probe's certificate.
-    pub tls: Arc<ClientConfig>,
-    /// Does what is asked.
-    pub worker: Worker,
+    coordinator: String,
+    tls: Arc<ClientConfig>,
+    worker: Worker,
 }
 
 impl Attachment {
+    /// To the coordinator of an identity. Fails where key and certificate do not fit together.
+    pub fn new(identity: &Identity, worker: Worker) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            coordinator: identity.coordinator.clone(),
+            tls: channel::attached_tls(identity)?,
+            worker,
+        })
+    }
+
     /// Stays attached until `stop` is cancelled; calls `ready` when attached for the first time.
     pub async fn keep(&self, stop: &CancellationToken, ready: impl FnOnce()) {
         let mut ready = Some(ready);

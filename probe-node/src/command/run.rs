@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, DataDir};
 use crate::{
-    Prober, ProberSettings, attach::Worker, channel, config::Config, daemon::Attachment,
-    identity::Identity,
+    Prober, ProberSettings, attach::Worker, config::Config, daemon::Attachment, identity::Identity,
 };
 
 #[derive(Debug, Args)]
@@ -32,15 +31,12 @@ impl Run {
             in_flight: config.limits.attempts,
             ..ProberSettings::of_this_system(config.guard())
         })?;
-        let attachment = Attachment {
-            coordinator: identity.coordinator.clone(),
-            tls: channel::attached_tls(&identity)?,
-            worker: Worker {
-                prober,
-                name: identity.name,
-                requests: config.limits.requests,
-            },
+        let worker = Worker {
+            prober,
+            name: identity.name.clone(),
+            requests: config.limits.requests,
         };
+        let attachment = Attachment::new(&identity, worker)?;
         let stop = stop_on_signal()?;
         attachment.keep(&stop, ready).await;
         Ok(())

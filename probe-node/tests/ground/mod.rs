@@ -10,7 +10,10 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -217,6 +220,7 @@ pub fn server_config(identity: Identity, alpn: &[&str]) -> ServerConfig {
 /// A server on loopback; it ends with its handle.
 pub struct Server {
     pub address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -229,6 +233,11 @@ impl Drop for Server {
 impl Server {
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Connections accepted so far.
+    pub fn connections(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
     }
 
     /// Hands every connection to `serve`.
@@ -247,12 +256,19 @@ impl Server {
     {
         let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = accepted.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(stream));
             }
         });
-        Self { address, task }
+        Self {
+            address,
+            accepted,
+            task,
+        }
     }
 
     /// TLS, and the same plain-text HTTP/1.1 answer to every request.
