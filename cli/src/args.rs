@@ -49,7 +49,7 @@ Exit codes: 0 ok, 10 local, 11 source, 12 source_address, 13 source_network, 14 
 /// `onlyhere check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// What to check, such as https://shop.example
+    /// What to check, as in `https://shop.example`
     pub target: String,
     /// Which vantages to ask, such as eu+residential@3; may be given more than once
     #[arg(long, value_name = "SELECTOR")]
@@ -101,7 +101,7 @@ pub struct DemoArgs {
 /// Whom to ask, for every command that asks.
 #[derive(Debug, Args)]
 pub struct CoordinatorArgs {
-    /// The coordinator's address, such as https://onlyhere.example:7080
+    /// The coordinator's address, as in `https://onlyhere.example:7080`
     #[arg(long, value_name = "URL")]
     pub coordinator: Option<String>,
     /// The token for it; ONLYHERE_TOKEN keeps it out of the process list

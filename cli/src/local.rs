@@ -30,12 +30,13 @@ pub fn facts(target: &Target) -> LocalFacts {
             }),
         ),
         hosts_entries: match &target.host {
-            Host::Name(name) => {
+            // `localhost` stands in every hosts file, and nothing follows from it.
+            Host::Name(name) if target.special_range().is_none() => {
                 let mut found = onlyhere_probe_node::hosts::entries(Path::new("/etc/hosts"), name);
                 found.truncate(limits::ADDRESSES);
                 found
             }
-            Host::Address(_) => Vec::new(),
+            Host::Name(_) | Host::Address(_) => Vec::new(),
         },
         tunnel: tunnel(
             &fs::read_to_string("/proc/net/route").unwrap_or_default(),

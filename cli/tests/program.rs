@@ -292,6 +292,26 @@ fn a_closed_port_of_this_machine_is_judged_alone() {
 }
 
 #[test]
+fn localhost_by_name_is_judged_like_its_address() {
+    let port = closed_port().port();
+    let output = onlyhere(
+        &["check", &format!("localhost:{port}"), "--format", "json"],
+        &[],
+    );
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        report["verdict"]["causes"][0]["id"], "local_service_down",
+        "{report:#}"
+    );
+    assert_eq!(output.status.code(), Some(10));
+
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let output = onlyhere(&[&format!("tcp://localhost:{port}")], &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+#[test]
 fn a_web_server_of_this_machine_is_checked_to_the_page() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = format!("http://{}/health", server.local_addr().unwrap());

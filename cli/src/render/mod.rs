@@ -1,6 +1,6 @@
 //! What people and scripts see. Reports go to stdout, everything else to stderr.
 //!
-//! Whatever comes from outside passes [`page::clean`] before it reaches a terminal. Colours are written always and
+//! Whatever comes from outside passes `page::clean` before it reaches a terminal. Colours are written always and
 //! taken out by the stream where it is no terminal or `NO_COLOR` is set.
 
 pub(crate) mod page;
