@@ -21,7 +21,7 @@ pub(crate) fn resolved_addresses(
     for ((index, _, _), observation) in observations {
         if let Some(Facts::Dns(facts)) = &observation.facts
             && is_question_for_target(case, observation)
-            && facts.kind != ResolverKind::HostsFile
+            && (facts.kind != ResolverKind::HostsFile || case.loopback_target())
         {
             for answer in &facts.answers {
                 resolved.entry(answer.address).or_default().insert(*index);
