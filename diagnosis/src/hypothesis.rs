@@ -90,6 +90,12 @@ impl Hypothesis {
         digest.vantages.iter().enumerate().any(of_vantage)
     }
 
+    /// Whether two of the affected fail: what several networks are said to share is not told by one of them.
+    fn fails_for_two(&self, digest: &Digest) -> bool {
+        let failing = digest.vantages.iter().zip(&self.affected);
+        failing.filter(|(seen, hit)| **hit && seen.fails()).count() >= 2
+    }
+
     /// What an affected vantage sees at an address in a slot (its place in the digest).
     pub(crate) fn row(&self, digest: &Digest, address: usize, slot: usize) -> Row {
         let strikes = self.address.is_none_or(|a| a == address)
@@ -116,6 +122,7 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
         expand(case, digest, entry, &mut all);
     }
     all.retain(|h| h.entry.who == Who::Nobody || h.touches(digest));
+    all.retain(|h| h.entry.who != Who::EachGroup || h.fails_for_two(digest));
     let sum: f64 = all.iter().map(|h| h.prior).sum();
     for hypothesis in &mut all {
         hypothesis.prior /= sum;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Stage, Target};
+use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Scope, Stage, Target};
 
 use crate::case::{Case, is_private_address};
 use crate::digest::Digest;
@@ -21,11 +21,17 @@ use crate::sign::Kind;
 
 /// Worth less than this: not asked.
 const WORTH_ASKING: f64 = 0.02;
+/// Surer than this of scope and cause: nothing more is asked for its value.
+const SETTLED: f64 = 0.97;
+/// The same of "nothing is wrong", where the next slot's answer could only be about something not seen yet.
+const WELL: f64 = 0.90;
 /// Costs, in the unit of "one DNS question".
 const COST_RETRY: f64 = 6.0;
 const COST_PORT: f64 = 3.0;
 /// Others that repeat a check beside the subject.
 const WITNESSES: usize = 2;
+/// Later attempts of one vantage at most.
+const RETRIES: usize = 2;
 /// Vantages whose controls are asked for at most.
 const DISSENTERS: usize = 3;
 /// Kernels limit ICMP errors: a retry stands this far off.
@@ -158,13 +164,21 @@ pub(crate) fn next(s: Situation<'_>) -> Vec<Planned> {
         return Vec::new();
     }
     let mut asks = untried_addresses(s);
-    if s.case.target.layer != Layer::Dns {
+    if s.case.target.layer != Layer::Dns && !settled(s.posterior) {
         asks.extend(other_ports(s));
         asks.extend(retries(s));
     }
     asks.extend(name_again(s));
     asks.extend(dissenters(s));
     asks
+}
+
+/// Whether cause and scope are as good as certain, or nothing is wrong beyond what a vantage may be ill with.
+fn settled(posterior: &Posterior) -> bool {
+    posterior
+        .plain_conclusions()
+        .into_iter()
+        .any(|((scope, _), p)| p >= if scope == Scope::Ok { WELL } else { SETTLED })
 }
 
 /// Every address that anybody resolved is tried by the subject; a strange one of the subject's by two others.
@@ -342,14 +356,9 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
         Kind::Ok => Stage::Tcp,
         kind => kind.stage().min(s.case.target.depth()),
     };
-    let tries = s
-        .asked
-        .iter()
-        .filter(|(v, purpose, _)| *v == vantage && *purpose == Purpose::Retry)
-        .count();
-    if tries >= 2
-        || retry_value(s, vantage, worst.address, depth) / COST_RETRY.sqrt() < WORTH_ASKING
-    {
+    let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();
+    let value = retry_value(s, vantage, worst.address, depth) / COST_RETRY.sqrt();
+    if slots.len() > RETRIES || value < WORTH_ASKING {
         return None;
     }
     Some(Planned {

@@ -68,15 +68,21 @@ impl Posterior {
     /// The exponent is put on this level and not on single hypotheses: a cause that the model splits into many modes
     /// would otherwise gain from the split alone.
     pub(crate) fn conclusions(&self) -> BTreeMap<Conclusion, f64> {
+        let mut sums = self.plain_conclusions();
+        let tempered: f64 = sums.values().map(|p| p.powf(TEMPER)).sum();
+        for p in sums.values_mut() {
+            *p = p.powf(TEMPER) / tempered;
+        }
+        sums
+    }
+
+    /// Probability of every cause in its scope as the model has it, not tempered.
+    pub(crate) fn plain_conclusions(&self) -> BTreeMap<Conclusion, f64> {
         let mut sums: BTreeMap<Conclusion, f64> = BTreeMap::new();
         for (hypothesis, p) in self.hypotheses.iter().zip(&self.probabilities) {
             *sums
                 .entry((hypothesis.scope(), hypothesis.cause()))
                 .or_default() += p;
-        }
-        let tempered: f64 = sums.values().map(|p| p.powf(TEMPER)).sum();
-        for p in sums.values_mut() {
-            *p = p.powf(TEMPER) / tempered;
         }
         sums
     }

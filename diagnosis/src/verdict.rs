@@ -192,7 +192,6 @@ struct Rules {
     name_confirmed_missing: bool,
     sibling_reaches: bool,
     network_wide: bool,
-    group_of_two: bool,
     all_well: bool,
     somebody_reaches: bool,
 }
@@ -236,10 +235,6 @@ impl Rules {
             sibling_reaches: siblings.iter().any(|v| digest.vantages[*v].reaches()),
             network_wide: siblings.iter().any(|v| digest.vantages[*v].fails())
                 && reaching_networks >= 2,
-            group_of_two: (0..case.vantages.len())
-                .filter(|v| digest.vantages[*v].fails())
-                .count()
-                >= 2,
             all_well: somebody_reaches
                 && digest.vantages.iter().all(|v| {
                     !v.fails() && v.odd_attempts.iter().all(|(_, kind)| *kind == Kind::Ok)
@@ -281,7 +276,6 @@ impl Rules {
             {
                 Scope::Source
             }
-            Scope::Regional if !self.group_of_two => Scope::Inconclusive,
             _ => scope,
         }
     }

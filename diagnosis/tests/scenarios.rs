@@ -813,6 +813,25 @@ fn s19_a_banned_vantage() {
 }
 
 #[test]
+fn s19_every_vantage_may_be_the_banned_one() {
+    for name in ["sibling", "fra", "ams", "nyc", "sgp", "par"] {
+        for drop in [false, true] {
+            let mut world = World::new().connect(move |t| match (t.web() && t.by(name), t.v4()) {
+                (true, _) if drop => Reply::Drop,
+                (true, true) => Reply::Icmp(3, 3, WEB4, None),
+                (true, false) => Reply::Icmp(1, 4, WEB6, None),
+                _ => Reply::Ok,
+            });
+            world.resolvers = vec![ip("198.18.0.53")];
+            let run = world.run();
+            expect(&run, Scope::Ok, None, Mechanism::None);
+            assert_eq!(run.verdict.advisories[0].vantages[0].as_str(), name);
+            quick(&run);
+        }
+    }
+}
+
+#[test]
 fn s20_alone() {
     let run = World::new().alone().run();
     expect(&run, Scope::Ok, None, Mechanism::None);
