@@ -2,7 +2,9 @@
 //!
 //! The local investigation begins before the coordinator has answered, and the coordinator then asks for much the same.
 //! So every run is remembered by what was asked (all of a request but check id, request number and deadline); a later
-//! ask for the same follows the run that is under way or done, and gets its observations under its own numbers.
+//! ask for the same follows the run that is under way or done, and gets its observations under its own numbers. Where
+//! two asks differ in nothing but further resolvers (the coordinator has its own settings), only those are asked anew:
+//! a second connection might be the one that triggers a ban.
 
 use std::{
     net::IpAddr,
@@ -13,7 +15,8 @@ use std::{
 use ipnet::IpNet;
 use onlyhere_probe_node::{Guard, Prober, ProberError, ProberSettings, guard::Rule};
 use onlyhere_proto::{
-    CheckId, CheckRequest, Facts, Host, Observation, Target, VantageName, limits, special_range,
+    CheckId, CheckRequest, Facts, Host, Observation, ResolverKind, Stage, Target, VantageName,
+    limits, special_range,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -109,12 +112,14 @@ impl Caller {
         answers: mpsc::Sender<Answer>,
         cancel: CancellationToken,
     ) {
-        let state = self.run(asker, &request);
-        let (check, number, stop) = (request.check, request.request, self.stop.clone());
+        let parts = self.parts(asker, &request);
+        let stop = self.stop.clone();
         tokio::spawn(async move {
+            let (check, number) = (request.check, request.request);
             let follow = async {
-                if let Some(state) = state {
-                    follow(state, &check, number, &answers).await;
+                let mut told = 0;
+                for part in parts {
+                    told = part.follow(&check, number, told, &answers).await;
                 }
                 // Nobody left to tell is fine: the check is over.
                 let _ = answers.send(Answer::Done(number)).await;
@@ -127,12 +132,60 @@ impl Caller {
         });
     }
 
-    /// Finds the equal run or starts one; none where the coordinator asked for too much.
-    fn run(&self, asker: Asker, request: &CheckRequest) -> Option<watch::Receiver<RunState>> {
+    /// The runs that answer a request: the equal one, or one that asked other resolvers together with one that asks
+    /// what it left out, or a new one; none where the coordinator asked for too much.
+    fn parts(&self, asker: Asker, request: &CheckRequest) -> Vec<Part> {
         let mut runs = self.lock();
+        let whole = |state| Part {
+            state,
+            resolvers: request.resolvers.clone(),
+            resolvers_only: false,
+        };
         if let Some(run) = runs.iter().find(|run| same_question(&run.asked, request)) {
-            return Some(run.state.clone());
+            return vec![whole(run.state.clone())];
         }
+        let nearly = |run: &&Run| {
+            let asked = CheckRequest {
+                resolvers: request.resolvers.clone(),
+                ..run.asked.clone()
+            };
+            request.addresses.is_empty() && same_question(&asked, request)
+        };
+        let Some(base) = runs.iter().find(nearly) else {
+            let state = self.start(asker, request, &mut runs);
+            return state.into_iter().map(whole).collect();
+        };
+        let mut missing = request.resolvers.clone();
+        missing.retain(|resolver| !base.asked.resolvers.contains(resolver));
+        let mut parts = vec![whole(base.state.clone())];
+        if !missing.is_empty() {
+            let ask = CheckRequest {
+                depth: Stage::Dns,
+                ping: false,
+                resolvers: missing.clone(),
+                ..request.clone()
+            };
+            let same = runs.iter().find(|run| same_question(&run.asked, &ask));
+            let state = match same.map(|run| run.state.clone()) {
+                Some(state) => Some(state),
+                None => self.start(asker, &ask, &mut runs),
+            };
+            parts.extend(state.map(|state| Part {
+                state,
+                resolvers: missing,
+                resolvers_only: true,
+            }));
+        }
+        parts
+    }
+
+    /// Starts a run and remembers it.
+    fn start(
+        &self,
+        asker: Asker,
+        request: &CheckRequest,
+        runs: &mut Vec<Run>,
+    ) -> Option<watch::Receiver<RunState>> {
         let by_coordinator = asker == Asker::Coordinator;
         if by_coordinator
             && runs.iter().filter(|run| run.by_coordinator).count() >= ASKED_BY_COORDINATOR
@@ -143,7 +196,7 @@ impl Caller {
             );
             return None;
         }
-        let known = resolved_here(&runs, &self.target);
+        let known = resolved_here(runs, &self.target);
         let prober = if by_coordinator && !self.is_persons_own(request, &known) {
             self.guarded.clone()
         } else {
@@ -228,42 +281,64 @@ async fn carry_out(
     state.send_modify(|state| state.done = true);
 }
 
-async fn follow(
-    mut state: watch::Receiver<RunState>,
-    check: &CheckId,
-    number: u32,
-    answers: &mpsc::Sender<Answer>,
-) {
-    let mut told = 0;
-    loop {
-        let (news, done) = {
-            let state = state.borrow_and_update();
-            (state.observations[told..].to_vec(), state.done)
-        };
-        told += news.len();
-        for observation in news {
-            let numbered = Observation {
-                check: check.clone(),
-                request: number,
-                ..observation
+/// A run that a request follows, and what it takes from it.
+struct Part {
+    state: watch::Receiver<RunState>,
+    /// Answers of these resolvers, besides the system's.
+    resolvers: Vec<IpAddr>,
+    /// Nothing but their answers.
+    resolvers_only: bool,
+}
+
+impl Part {
+    /// Sends the run's observations under the numbers of the request, the first as number `told`, until it is done.
+    /// Gives the number after the last.
+    async fn follow(
+        mut self,
+        check: &CheckId,
+        request: u32,
+        mut told: u32,
+        answers: &mpsc::Sender<Answer>,
+    ) -> u32 {
+        let mut read = 0;
+        loop {
+            let (news, done) = {
+                let state = self.state.borrow_and_update();
+                (state.observations[read..].to_vec(), state.done)
             };
-            if answers
-                .send(Answer::Observed(Box::new(numbered)))
-                .await
-                .is_err()
-            {
-                return;
+            read += news.len();
+            for observation in news.into_iter().filter(|o| self.takes(o)) {
+                let numbered = Observation {
+                    check: check.clone(),
+                    request,
+                    sequence: told,
+                    ..observation
+                };
+                told += 1;
+                let answer = Answer::Observed(Box::new(numbered));
+                if answers.send(answer).await.is_err() {
+                    return told;
+                }
+            }
+            if done || self.state.changed().await.is_err() {
+                return told;
             }
         }
-        if done || state.changed().await.is_err() {
-            return;
+    }
+
+    fn takes(&self, observation: &Observation) -> bool {
+        match &observation.facts {
+            Some(Facts::Dns(dns)) if dns.kind == ResolverKind::Configured => dns
+                .resolver
+                .is_some_and(|resolver| self.resolvers.contains(&resolver)),
+            _ => !self.resolvers_only,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use onlyhere_proto::{Outcome, Purpose, Stage};
+    use onlyhere_proto::{Outcome, Purpose};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -337,6 +412,68 @@ mod tests {
             **a
         );
 
+        listener.accept().await.unwrap();
+        let again = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(again.is_err(), "a second connection was made");
+    }
+
+    #[tokio::test]
+    async fn further_resolvers_are_asked_and_nothing_is_connected_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let (hosts, resolv) = (dir.path().join("hosts"), dir.path().join("resolv.conf"));
+        std::fs::write(&hosts, "127.0.0.1 shop.example\n").unwrap();
+        std::fs::write(&resolv, "nameserver 127.0.0.1\n").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let target = Target::parse(&format!("tcp://shop.example:{port}")).unwrap();
+        // Nobody answers questions at these, and loopback says so at once.
+        let [first, second]: [IpAddr; 2] = ["127.0.0.2", "127.0.0.3"].map(|a| a.parse().unwrap());
+        let settings = ProberSettings {
+            hosts_file: hosts,
+            resolv_conf: resolv,
+            ..ProberSettings::of_this_system(Guard::open())
+        };
+        let caller = Caller::new(settings, &target, &[], &[first, second], &[]).unwrap();
+
+        let asked = |resolvers: &[IpAddr], number| CheckRequest {
+            resolvers: resolvers.to_vec(),
+            ..request(&target, number)
+        };
+        let own = ask(&caller, Asker::Person, asked(&[first], 1)).await;
+        let theirs = ask(&caller, Asker::Coordinator, asked(&[second], 2)).await;
+
+        let asked_resolvers = |answers: &[Answer]| {
+            let mut found = Vec::new();
+            for answer in answers {
+                if let Answer::Observed(o) = answer
+                    && let Some(Facts::Dns(dns)) = &o.facts
+                    && dns.kind == ResolverKind::Configured
+                {
+                    found.extend(dns.resolver);
+                }
+            }
+            found.dedup();
+            found
+        };
+        assert_eq!(asked_resolvers(&own), [first]);
+        assert_eq!(asked_resolvers(&theirs), [second]);
+        let numbers: Vec<u32> = theirs
+            .iter()
+            .filter_map(|answer| match answer {
+                Answer::Observed(o) => Some(o.sequence),
+                Answer::Done(_) => None,
+            })
+            .collect();
+        assert!(
+            numbers.iter().copied().eq(0..numbers.len() as u32),
+            "{numbers:?}"
+        );
+        let connected = |answers: &[Answer]| {
+            let tcp =
+                |answer: &&Answer| matches!(answer, Answer::Observed(o) if o.stage == Stage::Tcp);
+            answers.iter().filter(tcp).count()
+        };
+        assert_eq!((connected(&own), connected(&theirs)), (1, 1));
         listener.accept().await.unwrap();
         let again = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
         assert!(again.is_err(), "a second connection was made");
