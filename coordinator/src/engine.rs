@@ -201,9 +201,20 @@ impl Rounds {
     fn lose(&mut self, vantage: &VantageName) {
         self.lost.insert(vantage.clone());
         self.waiting.retain(|(_, ask)| ask.vantage != *vantage);
+        let owed = self
+            .collector
+            .outstanding()
+            .filter(|(name, _)| name == vantage);
+        owed.for_each(|(_, request)| self.withdraw(vantage, *request));
         self.collector.handle_lost(vantage);
         self.investigation.handle_lost(vantage);
         self.provisional.stale = true;
+    }
+
+    fn withdraw(&self, vantage: &VantageName, request: u32) {
+        if let Some(line) = self.lines.get(vantage) {
+            line.cancel(&self.case.check, request);
+        }
     }
 
     fn handle_event(&mut self, event: Event, audience: &impl Audience) {
@@ -261,6 +272,7 @@ impl Rounds {
     fn handle_time(&mut self) {
         let now = self.now();
         for (vantage, request) in self.collector.poll_expired(now) {
+            self.withdraw(&vantage, request);
             self.investigation.handle_done(&vantage, request);
             self.provisional.stale = true;
             // Who has let a whole request pass without a word would hold up the next round as well.
@@ -341,9 +353,7 @@ impl Rounds {
 impl Drop for Rounds {
     fn drop(&mut self) {
         for (vantage, request) in self.collector.outstanding() {
-            if let Some(line) = self.lines.get(vantage) {
-                line.cancel(&self.case.check, *request);
-            }
+            self.withdraw(vantage, *request);
         }
     }
 }

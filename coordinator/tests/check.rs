@@ -167,10 +167,8 @@ async fn a_dead_probe_neither_delays_for_long_nor_decides() {
         "{:?}",
         began.elapsed()
     );
-    // What it still owed at the end was withdrawn, or its time had passed.
-    if began.elapsed() < Duration::from_secs(3) {
-        assert!(within(fleet[3].cancellations.recv()).await.is_some());
-    }
+    // Whatever it is still at is withdrawn.
+    assert!(within(fleet[3].cancellations.recv()).await.is_some());
 }
 
 #[tokio::test]
@@ -412,4 +410,25 @@ async fn stopping_lets_a_check_end_and_takes_no_new_one() {
     assert!(told.report.is_some());
     drop(channel);
     within(coordinator.served.take().unwrap()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_checks_over_many_probes_all_come_to_their_end() {
+    let coordinator = coordinator().await;
+    let mut manners = vec![Manner::Healthy; 20];
+    manners.extend([Manner::Lying, Manner::Leaving]);
+    let _fleet = fleet(&coordinator, &manners).await;
+    let tokens = [coordinator.client_token(), coordinator.client_token()];
+    let checks = (0..24).map(|i| caller::check(&coordinator, &tokens[i % 2], TARGET, Outcome::Ok));
+    for told in futures::future::join_all(checks).await {
+        let told = told.unwrap();
+        assert_eq!(
+            told.report().verdict.scope,
+            Scope::Ok,
+            "{}",
+            told.report().verdict.headline
+        );
+        // 16 of 22, and the caller; who leaves between being picked and being asked is left out.
+        assert!((15..=17).contains(&told.report().vantages.len()));
+    }
 }
