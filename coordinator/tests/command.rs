@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read},
+    os::unix::net::UnixDatagram,
     path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -197,10 +198,21 @@ impl Drop for Serving {
 #[test]
 fn serve_says_ready_on_stderr_and_sigterm_ends_it_well() {
     let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("notify");
+    let systemd = UnixDatagram::bind(&socket).unwrap();
+    systemd
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let told = || {
+        let mut message = [0; 256];
+        let length = systemd.recv(&mut message).unwrap();
+        text(&message[..length]).trim().to_owned()
+    };
     let mut child = program(dir.path())
         .args(["serve", "--data-dir", "data", "--log-format", "json"])
         .env("ONLYHERE_PROBES__LISTEN", "127.0.0.1:0")
         .env("ONLYHERE_API__LISTEN", "127.0.0.1:0")
+        .env("NOTIFY_SOCKET", &socket)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -220,6 +232,7 @@ fn serve_says_ready_on_stderr_and_sigterm_ends_it_well() {
             "no JSON log line: {line}"
         );
     }
+    assert_eq!(told(), "READY=1");
     // A token made while it serves needs no restart; that it works is shown elsewhere.
     assert!(
         run(
@@ -237,6 +250,7 @@ fn serve_says_ready_on_stderr_and_sigterm_ends_it_well() {
             .unwrap()
             .success()
     );
+    assert_eq!(told(), "STOPPING=1");
     let began = Instant::now();
     let status = loop {
         if let Some(status) = serving.0.try_wait().unwrap() {

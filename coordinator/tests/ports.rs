@@ -301,3 +301,40 @@ async fn a_check_begins_with_its_start() {
         "the first message of a check is its start"
     );
 }
+
+#[tokio::test]
+async fn behind_a_proxy_the_caller_is_who_the_proxy_says() {
+    use onlyhere_proto::wire::{
+        PublicServiceCheckRequest, public_service_check_request::Message,
+        public_service_check_response::Message as Answer,
+        public_service_client::PublicServiceClient,
+    };
+    for (behind_proxy, address) in [(true, "203.0.113.7"), (false, "127.0.0.1")] {
+        let config = Config {
+            api: Api {
+                behind_proxy,
+                ..Api::default()
+            },
+            ..Config::default()
+        };
+        let coordinator = Coordinator::start(config).await;
+        let (send, waiting) = tokio::sync::mpsc::channel(1);
+        let first = Message::Start(caller::start("tcp://shop.example:22"));
+        send.send(PublicServiceCheckRequest {
+            message: Some(first),
+        })
+        .await
+        .unwrap();
+        let token = coordinator.client_token();
+        let mut request = with_token(ReceiverStream::new(waiting), &token);
+        let hops = "198.51.100.66, 203.0.113.7".parse().unwrap();
+        request.metadata_mut().insert("x-forwarded-for", hops);
+        let mut client = PublicServiceClient::new(coordinator.api_channel().await);
+        let mut stream = client.check(request).await.unwrap().into_inner();
+        let answer = within(stream.message()).await.unwrap().unwrap().message;
+        let Some(Answer::Accepted(accepted)) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(accepted.public_address, address);
+    }
+}
