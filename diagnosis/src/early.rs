@@ -32,7 +32,8 @@ pub(crate) fn stands_whatever_comes(
             networks.entry(asn).or_default().insert(*index);
         }
     }
-    let silent = networks.values().map(|members| {
+    // One vantage's silence lies between all of them silent and none.
+    let silent = networks.values().filter(|m| m.len() > 1).map(|members| {
         let rest = stragglers.difference(members).copied().collect();
         with(&with(digest, members, Kind::Timeout), &rest, Kind::Ok)
     });

@@ -39,7 +39,8 @@ pub struct Investigation {
     grace: Option<(usize, u32)>,
     /// Something came since the last look.
     stirred: bool,
-    in_before: BTreeSet<(usize, u32)>,
+    /// Requests whose word on the target is in, without and with its echo.
+    settled: BTreeSet<(usize, u32, bool)>,
     concluded: bool,
     out_of_time: bool,
     verdict: OnceLock<Verdict>,
@@ -58,7 +59,7 @@ impl Investigation {
             current: BTreeSet::new(),
             grace: None,
             stirred: true,
-            in_before: BTreeSet::new(),
+            settled: BTreeSet::new(),
             concluded: false,
             out_of_time: false,
             verdict: OnceLock::new(),
@@ -94,10 +95,10 @@ impl Investigation {
             return;
         }
         self.verdict = OnceLock::new();
-        let settled = self.progress.is_in(vantage, request)
-            && self.progress.echo_is_in(vantage, request)
-            && self.in_before.insert((vantage, request));
-        self.stirred |= settled || self.progress.is_in(vantage, request);
+        if self.progress.is_in(vantage, request) {
+            let echo = self.progress.echo_is_in(vantage, request);
+            self.stirred |= self.settled.insert((vantage, request, echo));
+        }
     }
 
     /// No further observation of this request will come: it is done, or its deadline has passed.
@@ -225,9 +226,11 @@ impl Investigation {
                 .waiting(|p| p == Purpose::Target || p == Purpose::Address)
                 .filter(|(v, _)| *v == vantage)
                 .all(|(v, r)| self.progress.is_in(v, r.request));
-            let digest = self.digest();
-            let seen = &digest.vantages[vantage];
-            all_in && seen.reaches() && !seen.fails()
+            all_in && {
+                let digest = self.digest();
+                let seen = &digest.vantages[vantage];
+                seen.reaches() && !seen.fails()
+            }
         };
         match asked.purpose {
             Purpose::Control => reaches(),

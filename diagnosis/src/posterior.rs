@@ -106,42 +106,60 @@ impl Posterior {
     }
 }
 
-/// Per vantage, what it saw if nothing affects it and if it is ill: most hypotheses leave most vantages alone.
+/// Per vantage, what it saw if nothing affects it and if it is ill: most hypotheses leave most vantages alone, so the
+/// sum over all is kept and only the affected are computed anew.
 struct Likelihoods {
+    /// Weighted logarithms, by vantage.
     unaffected: Vec<ByHabits>,
+    /// Their sum.
+    all_unaffected: ByHabits,
     ill: Vec<ByHabits>,
     weights: Vec<f64>,
 }
 
 impl Likelihoods {
     fn new(case: &Case, digest: &Digest) -> Self {
-        let vantages = 0..case.vantages.len();
+        let weights = weights(case, digest);
+        let ill: Vec<ByHabits> = (0..case.vantages.len())
+            .map(|v| ill_likelihood(case, digest, v))
+            .collect();
+        let unaffected: Vec<ByHabits> = (0..case.vantages.len())
+            .map(|v| {
+                let good = good_likelihood(case, digest, v, None);
+                weighted(weights[v], good, ill[v])
+            })
+            .collect();
+        let all_unaffected =
+            std::array::from_fn(|habit| unaffected.iter().map(|of| of[habit]).sum());
         Self {
-            unaffected: vantages
-                .clone()
-                .map(|v| good_likelihood(case, digest, v, None))
-                .collect(),
-            ill: vantages.map(|v| ill_likelihood(case, digest, v)).collect(),
-            weights: weights(case, digest),
+            unaffected,
+            all_unaffected,
+            ill,
+            weights,
         }
     }
 
     fn log_likelihood(&self, case: &Case, digest: &Digest, hypothesis: &Hypothesis) -> f64 {
         let must_answer = hypothesis.entry.host == HostSeen::Alive;
-        let mut logs = HostHabits::all(must_answer).map(|(_, prior)| prior.ln());
-        for vantage in 0..case.vantages.len() {
-            let good = if hypothesis.affected[vantage] {
-                good_likelihood(case, digest, vantage, Some(hypothesis))
-            } else {
-                self.unaffected[vantage]
-            };
-            for (log, (good, ill)) in logs.iter_mut().zip(good.iter().zip(self.ill[vantage])) {
-                *log += self.weights[vantage] * (good + ill).ln();
+        let mut logs = self.all_unaffected;
+        for (log, (_, prior)) in logs.iter_mut().zip(HostHabits::all(must_answer)) {
+            *log += prior.ln();
+        }
+        let affected = (0..case.vantages.len()).filter(|v| hypothesis.affected[*v]);
+        for vantage in affected {
+            let good = good_likelihood(case, digest, vantage, Some(hypothesis));
+            let anew = weighted(self.weights[vantage], good, self.ill[vantage]);
+            for (habit, log) in logs.iter_mut().enumerate() {
+                *log += anew[habit] - self.unaffected[vantage][habit];
             }
         }
         let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         highest + logs.iter().map(|l| (l - highest).exp()).sum::<f64>().ln()
     }
+}
+
+fn weighted(weight: f64, good: ByHabits, ill: ByHabits) -> ByHabits {
+    std::array::from_fn(|habit| weight * (good[habit] + ill[habit]).ln())
 }
 
 /// The design effect: vantages of one AS share their way, so each of n counts 1 / (1 + .2 (n - 1)). The subject's own
