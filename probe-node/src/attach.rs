@@ -102,7 +102,12 @@ impl Worker {
             greeted = time::timeout(GREETING, greeted) => greeted.map_err(|_| AttachError::Silent)??,
             () = stop.cancelled() => return Ok(()),
         };
-        tracing::info!(name = welcome.name, "attached");
+        let behind = welcome.now_us - jiff::Timestamp::now().as_microsecond();
+        tracing::info!(
+            name = welcome.name,
+            clock_behind_ms = behind / 1_000,
+            "attached"
+        );
         attached();
         Session {
             worker: self,

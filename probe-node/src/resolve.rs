@@ -15,8 +15,9 @@ use futures::{
 };
 use onlyhere_proto::{
     DnsAnswer, DnsFacts, Facts, Family, Host, Outcome, RecordType, ResolverKind, Stage, Target,
+    limits,
 };
-use tokio::time;
+use tokio::{sync::mpsc, time};
 
 use crate::{
     hosts,
@@ -25,52 +26,57 @@ use crate::{
     visit::Visit,
 };
 
-/// Every address that anyone gave, and the questions still open when the first answers were in: a silent first
-/// resolver delays its own observation, not the rest.
-pub(crate) async fn addresses<'a>(
-    visit: &'a Visit<'_>,
-    target: &'a Target,
-) -> (Vec<IpAddr>, Vec<BoxFuture<'a, ()>>) {
+/// Where the addresses go, as they are found.
+pub(crate) type Found = mpsc::UnboundedSender<IpAddr>;
+
+/// Asks everybody at once, and hands on every address that anyone gives as soon as it is given.
+pub(crate) async fn ask_everybody(visit: &Visit<'_>, target: &Target, found: Found) {
     let types: &[RecordType] = match target.record_type {
         Some(RecordType::A) => &[RecordType::A],
         Some(RecordType::Aaaa) => &[RecordType::Aaaa],
         None => &[RecordType::A, RecordType::Aaaa],
     };
-    let mut addresses = Vec::new();
+    let mut in_hosts_file = false;
     for record_type in types {
-        addresses.extend(hosts_file(visit, target, *record_type).await);
+        in_hosts_file |= hosts_file(visit, target, *record_type, &found).await;
     }
     if is_localhost(&target.host) {
         // RFC 6761, 6.3: nobody is asked for it.
-        return (addresses, Vec::new());
+        return;
     }
     let system = resolvers::system(&visit.shared.settings.resolv_conf);
-    if system.is_empty() && addresses.is_empty() {
+    if system.is_empty() && !in_hosts_file {
         let seen = Seen::not_measured("this machine has no resolver (resolv.conf names none)");
         visit.say_of(target, Stage::Dns, None, seen).await;
     }
-    let system = join_all(types.iter().map(|t| in_order(visit, target, &system, *t)));
-    let given = &visit.request.resolvers;
-    let given = join_all(given.iter().flat_map(|resolver| {
-        types
-            .iter()
-            .map(|t| given_resolver(visit, target, *resolver, *t))
-    }));
-    let (system, given) = futures::future::join(system, given).await;
-    let mut still_asking = Vec::new();
-    for (answers, open) in system {
-        addresses.extend(answers);
-        still_asking.push(open);
+    let mut questions: Vec<BoxFuture<'_, ()>> = Vec::new();
+    for record_type in types {
+        questions.push(in_order(visit, target, &system, *record_type, &found).boxed());
+        for resolver in &visit.request.resolvers {
+            questions.push(given_resolver(visit, target, *resolver, *record_type, &found).boxed());
+        }
     }
-    addresses.extend(given.into_iter().flatten());
-    (addresses, still_asking)
+    join_all(questions).await;
+}
+
+fn hand_on(found: &Found, addresses: impl IntoIterator<Item = IpAddr>) {
+    for address in addresses {
+        // Nobody there to take it means that the visit is over.
+        let _ = found.send(address);
+    }
 }
 
 fn is_localhost(host: &Host) -> bool {
     matches!(host, Host::Name(name) if name == "localhost" || name.ends_with(".localhost"))
 }
 
-async fn hosts_file(visit: &Visit<'_>, target: &Target, record_type: RecordType) -> Vec<IpAddr> {
+/// Whether the hosts file knows the name.
+async fn hosts_file(
+    visit: &Visit<'_>,
+    target: &Target,
+    record_type: RecordType,
+    found: &Found,
+) -> bool {
     let name = target.host.to_string();
     let mut entries = hosts::entries(&visit.shared.settings.hosts_file, &name);
     let mut detail = None;
@@ -79,68 +85,61 @@ async fn hosts_file(visit: &Visit<'_>, target: &Target, record_type: RecordType)
         detail = Some("by definition (RFC 6761)".to_owned());
     }
     entries.retain(|address| Family::of(*address) == record_type.family());
-    if !entries.is_empty() {
-        let mut seen = Seen::ok(Duration::ZERO);
-        seen.detail = detail;
-        seen.facts = Some(Facts::Dns(DnsFacts {
-            resolver: None,
-            kind: ResolverKind::HostsFile,
-            record_type,
-            rcode: None,
-            answers: entries
-                .iter()
-                .map(|address| DnsAnswer {
-                    address: *address,
-                    ttl_s: 0,
-                })
-                .collect(),
-            cname_chain: Vec::new(),
-        }));
-        visit.say_of(target, Stage::Dns, None, seen).await;
+    if entries.is_empty() {
+        return false;
     }
-    entries
+    let answers = entries.iter().map(|address| DnsAnswer {
+        address: *address,
+        ttl_s: 0,
+    });
+    let mut seen = Seen::ok(Duration::ZERO);
+    seen.detail = detail;
+    seen.facts = Some(Facts::Dns(DnsFacts {
+        answers: answers.take(limits::DNS_ANSWERS).collect(),
+        ..nothing_told(None, ResolverKind::HostsFile, record_type)
+    }));
+    visit.say_of(target, Stage::Dns, None, seen).await;
+    hand_on(found, entries);
+    true
 }
 
-/// Asks the system's resolvers one after the other until one answers, and lends the next a hand where one stays silent
-/// for a third of the attempt's time. Returns the first answer, and what is still to be waited for.
-async fn in_order<'a>(
-    visit: &'a Visit<'_>,
-    target: &'a Target,
+fn nothing_told(resolver: Option<IpAddr>, kind: ResolverKind, record_type: RecordType) -> DnsFacts {
+    DnsFacts {
+        resolver,
+        kind,
+        record_type,
+        rcode: None,
+        answers: Vec::new(),
+        cname_chain: Vec::new(),
+    }
+}
+
+/// Asks the system's resolvers one after the other until one answers; where one stays silent for a third of the
+/// attempt's time, the next is asked beside it, and the silent one's observation comes when its time is over.
+async fn in_order(
+    visit: &Visit<'_>,
+    target: &Target,
     resolvers: &[IpAddr],
     record_type: RecordType,
-) -> (Vec<IpAddr>, BoxFuture<'a, ()>) {
+    found: &Found,
+) {
     let patience = visit.request.attempt_timeout / 3;
     let mut asked = FuturesUnordered::new();
-    let mut next = resolvers.iter().copied();
-    let mut waiting = next.next();
-    loop {
-        if let Some(resolver) = waiting.take() {
-            asked.push(ask(visit, target, resolver, record_type, ResolverKind::System).boxed());
+    for (place, resolver) in resolvers.iter().enumerate() {
+        let kind = ResolverKind::System;
+        asked.push(ask(visit, target, *resolver, record_type, kind));
+        if place + 1 == resolvers.len() {
+            break;
         }
-        let answer = if next.len() == 0 {
-            asked.next().await
-        } else {
-            match time::timeout(patience, asked.next()).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    waiting = next.next();
-                    continue;
-                }
-            }
-        };
-        match answer {
-            Some(Some(addresses)) => return (addresses, rest(asked)),
-            Some(None) => waiting = next.next(),
-            None if next.len() == 0 => return (Vec::new(), rest(asked)),
-            None => waiting = next.next(),
+        // Silence and failure alike lead on to the next.
+        if let Ok(Some(Some(addresses))) = time::timeout(patience, asked.next()).await {
+            hand_on(found, addresses);
+            break;
         }
     }
-}
-
-type Asked<'a> = FuturesUnordered<BoxFuture<'a, Option<Vec<IpAddr>>>>;
-
-fn rest(asked: Asked<'_>) -> BoxFuture<'_, ()> {
-    asked.for_each(|_| async {}).boxed()
+    while let Some(answer) = asked.next().await {
+        hand_on(found, answer.into_iter().flatten());
+    }
 }
 
 async fn given_resolver(
@@ -148,21 +147,15 @@ async fn given_resolver(
     target: &Target,
     resolver: IpAddr,
     record_type: RecordType,
-) -> Vec<IpAddr> {
-    let guard = &visit.shared.settings.guard;
-    let port = visit.shared.settings.dns_port;
-    if let Err(denied) = guard.judge_address(&Host::Address(resolver), resolver, Some(port)) {
+    found: &Found,
+) {
+    let settings = &visit.shared.settings;
+    let (host, port) = (Host::Address(resolver), Some(settings.dns_port));
+    if let Err(denied) = settings.guard.judge_address(&host, resolver, port) {
         let mut seen = Seen::not_measured(denied.to_string());
-        seen.facts = Some(Facts::Dns(DnsFacts {
-            resolver: Some(resolver),
-            kind: ResolverKind::Configured,
-            record_type,
-            rcode: None,
-            answers: Vec::new(),
-            cname_chain: Vec::new(),
-        }));
-        visit.say_of(target, Stage::Dns, None, seen).await;
-        return Vec::new();
+        let facts = nothing_told(Some(resolver), ResolverKind::Configured, record_type);
+        seen.facts = Some(Facts::Dns(facts));
+        return visit.say_of(target, Stage::Dns, None, seen).await;
     }
     let answer = ask(
         visit,
@@ -172,7 +165,7 @@ async fn given_resolver(
         ResolverKind::Configured,
     )
     .await;
-    answer.unwrap_or_default()
+    hand_on(found, answer.into_iter().flatten());
 }
 
 /// The addresses, if the resolver answered: that there are none is an answer too.

@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
@@ -11,7 +12,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use futures::future::{BoxFuture, FutureExt, join, join_all};
+use futures::{
+    future::{BoxFuture, FutureExt, join, join_all},
+    stream::{FuturesUnordered, StreamExt},
+};
 use onlyhere_proto::{
     CheckRequest, Facts, Family, Host, Layer, Micros, Observation, Outcome, Stage, Target,
     Timestamp, VantageName, limits, limits::plain_text,
@@ -19,12 +23,16 @@ use onlyhere_proto::{
 use tokio::sync::{SemaphorePermit, mpsc};
 
 use crate::{
+    Guard,
     classify::Failure,
     probe::{Attempt, Connection, Question, Seen, probe},
     prober::Shared,
     redirect::{self, Redirect},
     resolve,
 };
+
+/// Neither family crowds out the other.
+const ADDRESSES_OF_A_FAMILY: usize = limits::ADDRESSES / 2;
 
 /// One request under way.
 pub(crate) struct Visit<'a> {
@@ -73,50 +81,64 @@ impl<'a> Visit<'a> {
         } else {
             Stage::Http
         };
-        if let Err(denied) = self
-            .shared
-            .settings
-            .guard
-            .judge_host(&target.host, target.port)
-        {
-            let first = if depth == Stage::Icmp {
+        let name = match &target.host {
+            Host::Address(_) if depth == Stage::Dns => return,
+            Host::Address(address) => return self.address(target, *address, depth, trail).await,
+            name => name,
+        };
+        if let Err(denied) = self.guard().judge_host(name, target.port) {
+            let stage = if depth == Stage::Icmp {
                 Stage::Icmp
             } else {
                 Stage::Dns
             };
-            let stage = if matches!(target.host, Host::Address(_)) {
-                deeper(first)
-            } else {
-                first
-            };
-            return self
-                .say_of(target, stage, None, Seen::not_measured(denied.to_string()))
-                .await;
+            let seen = Seen::not_measured(denied.to_string());
+            return self.say_of(target, stage, None, seen).await;
         }
-        let (addresses, still_asking) = match &target.host {
-            Host::Address(address) if depth != Stage::Dns => (vec![*address], Vec::new()),
-            Host::Name(_) if addresses.is_empty() || depth == Stage::Dns => {
-                resolve::addresses(self, target).await
+        if addresses.is_empty() || depth == Stage::Dns {
+            self.resolve_and_climb(target, depth, trail).await;
+        } else {
+            let mut tried = HashSet::new();
+            let new = addresses.iter().filter(|address| tried.insert(**address));
+            let climbs = new
+                .take(limits::ADDRESSES)
+                .map(|address| self.address(target, *address, depth, trail));
+            join_all(climbs).await;
+        }
+    }
+
+    /// Climbs every address as soon as anyone gave it: a silent resolver delays its own observation and nothing else.
+    async fn resolve_and_climb(&self, target: &Target, depth: Stage, trail: &[String]) {
+        let (found, mut addresses) = mpsc::unbounded_channel();
+        let mut resolving = pin!(resolve::ask_everybody(self, target, found));
+        let mut resolved = false;
+        let mut climbs = FuturesUnordered::new();
+        let mut tried = HashSet::new();
+        loop {
+            tokio::select! {
+                () = &mut resolving, if !resolved => resolved = true,
+                Some(address) = addresses.recv() => {
+                    let of_family = tried.iter().filter(|t| same_family(**t, address)).count();
+                    if depth != Stage::Dns && of_family < ADDRESSES_OF_A_FAMILY && tried.insert(address) {
+                        climbs.push(self.address(target, address, depth, trail));
+                    }
+                }
+                Some(()) = climbs.next() => {}
+                else => return,
             }
-            Host::Name(_) => (addresses.to_vec(), Vec::new()),
-            Host::Address(_) => (Vec::new(), Vec::new()),
-        };
-        if depth == Stage::Dns {
-            join_all(still_asking).await;
-            return;
         }
-        let climbs = join_all(
-            distinct(addresses)
-                .into_iter()
-                .map(|address| self.address(target, address, depth, trail)),
-        );
-        join(climbs, join_all(still_asking)).await;
+    }
+
+    fn guard(&self) -> &Guard {
+        &self.shared.settings.guard
     }
 
     /// Tries one address: echo request and climb side by side.
     async fn address(&self, target: &Target, address: IpAddr, depth: Stage, trail: &[String]) {
-        let guard = &self.shared.settings.guard;
-        if let Err(denied) = guard.judge_address(&target.host, address, target.port) {
+        if let Err(denied) = self
+            .guard()
+            .judge_address(&target.host, address, target.port)
+        {
             let stage = if depth == Stage::Icmp {
                 Stage::Icmp
             } else {
@@ -387,20 +409,8 @@ fn deeper(stage: Stage) -> Stage {
     }
 }
 
-/// Every address once, at most [`limits::ADDRESSES`], and of neither family fewer than half of them while there are.
-fn distinct(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let mut seen = HashSet::new();
-    let all: Vec<_> = addresses.into_iter().filter(|a| seen.insert(*a)).collect();
-    if all.len() <= limits::ADDRESSES {
-        return all;
-    }
-    let (v4, v6): (Vec<_>, Vec<_>) = all.into_iter().partition(IpAddr::is_ipv4);
-    let half = limits::ADDRESSES / 2;
-    let keep_v4 = half.max(limits::ADDRESSES.saturating_sub(v6.len()));
-    let mut kept: Vec<_> = v4.into_iter().take(keep_v4).collect();
-    let room = limits::ADDRESSES - kept.len();
-    kept.extend(v6.into_iter().take(room));
-    kept
+fn same_family(a: IpAddr, b: IpAddr) -> bool {
+    a.is_ipv4() == b.is_ipv4()
 }
 
 fn now() -> Timestamp {
@@ -412,24 +422,6 @@ fn now() -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn neither_family_crowds_out_the_other() {
-        let v4 = |n: u8| IpAddr::from([192, 0, 2, n]);
-        let v6 = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
-        let many: Vec<_> = (0..40).map(v4).chain((0..40).map(v6)).collect();
-        let kept = distinct(many);
-        assert_eq!(kept.len(), limits::ADDRESSES);
-        assert_eq!(
-            kept.iter().filter(|a| a.is_ipv4()).count(),
-            limits::ADDRESSES / 2
-        );
-        let few: Vec<_> = (0..40).map(v4).chain([v6(1)]).collect();
-        let kept = distinct(few);
-        assert_eq!(kept.len(), limits::ADDRESSES);
-        assert!(kept.contains(&v6(1)));
-        assert_eq!(distinct(vec![v4(1), v4(1), v6(1)]), [v4(1), v6(1)]);
-    }
 
     #[test]
     fn the_stages_are_those_of_the_layer_down_to_the_depth_asked() {

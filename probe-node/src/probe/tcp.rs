@@ -117,6 +117,10 @@ fn open(to: SocketAddr) -> io::Result<Socket> {
 
 /// Waits until the handshake is over, and stamps that moment.
 async fn answer(stream: &TcpStream) -> (Result<(), Failure>, Instant) {
+    // On this machine itself the answer is often there before `connect` returns.
+    if let Some(state) = state(stream) {
+        return (state, Instant::now());
+    }
     let interest = Interest::WRITABLE | Interest::ERROR;
     loop {
         let ready = stream.ready(interest).await;
