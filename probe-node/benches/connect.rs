@@ -9,11 +9,8 @@ use std::{
 use criterion::{Criterion, criterion_group};
 use onlyhere_probe_node::{Guard, Prober, ProberSettings};
 use onlyhere_proto::{CheckRequest, Observation, Outcome, Purpose, Target, VantageName};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    runtime::Runtime,
-    sync::mpsc,
-};
+use socket2::{Domain, Socket, Type};
+use tokio::{net::TcpStream, runtime::Runtime, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 const ROUNDS: u32 = 5_000;
@@ -23,7 +20,7 @@ fn main() {
     connect_benches();
     Criterion::default().configure_from_args().final_summary();
     let runtime = Runtime::new().unwrap();
-    let address = runtime.block_on(listen());
+    let address = listen();
     let prober = prober();
     runtime.block_on(async {
         let (mut plain, mut probed) = (Duration::ZERO, Duration::ZERO);
@@ -76,10 +73,15 @@ async fn reported(prober: &Prober, address: SocketAddr) {
     }
 }
 
-async fn listen() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+/// Accepts on a thread of its own: a queue that fills up because the runtime is busy would read as lost SYNs.
+fn listen() -> SocketAddr {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(4_096).unwrap();
+    let listener = std::net::TcpListener::from(socket);
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    std::thread::spawn(move || while listener.accept().is_ok() {});
     address
 }
 
@@ -124,7 +126,7 @@ async fn observe(prober: &Prober, address: SocketAddr) -> Observation {
 
 fn connects(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
-    let address = runtime.block_on(listen());
+    let address = listen();
     let prober = prober();
     let mut group = criterion.benchmark_group("connect");
     group.bench_function("plain", |b| b.to_async(&runtime).iter(|| connect(address)));

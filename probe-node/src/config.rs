@@ -61,6 +61,8 @@ pub struct GuardConfig {
 pub struct Limits {
     /// Attempts under way at once.
     pub attempts: usize,
+    /// Connections to one address within ten seconds, whoever asks; what is over is not measured.
+    pub per_address: usize,
     /// Requests under way at once; what is over is answered with "busy".
     pub requests: usize,
 }
@@ -69,6 +71,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             attempts: 100,
+            per_address: 100,
             requests: 64,
         }
     }
@@ -150,6 +153,7 @@ impl Config {
         }
         for (key, value) in [
             ("attempts", self.limits.attempts),
+            ("per_address", self.limits.per_address),
             ("requests", self.limits.requests),
         ] {
             if !(1..=10_000).contains(&value) {

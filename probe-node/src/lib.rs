@@ -20,6 +20,7 @@ pub mod hosts;
 pub mod identity;
 pub mod join_token;
 mod kernel;
+mod pace;
 mod probe;
 mod prober;
 mod redirect;

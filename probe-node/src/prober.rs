@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Guard,
+    pace::Pace,
     timing::TimingThread,
     trust,
     visit::{self, Visit},
@@ -26,6 +27,8 @@ pub struct ProberSettings {
     pub roots: Arc<RootCertStore>,
     /// Attempts under way at once, over all requests. Above about 100 a vantage measures its own queue.
     pub in_flight: usize,
+    /// Connections to one address within ten seconds, over all requests; none: as many as are asked for.
+    pub per_address: Option<usize>,
     /// The hosts file, read anew for every request.
     pub hosts_file: PathBuf,
     /// The system's resolvers, read anew for every request.
@@ -41,6 +44,7 @@ impl ProberSettings {
             guard,
             roots: Arc::new(trust::roots()),
             in_flight: 100,
+            per_address: None,
             hosts_file: "/etc/hosts".into(),
             resolv_conf: "/etc/resolv.conf".into(),
             dns_port: 53,
@@ -65,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) timing: TimingThread,
     pub(crate) verifier: Arc<WebPkiServerVerifier>,
     pub(crate) in_flight: Semaphore,
+    pub(crate) pace: Option<Pace>,
 }
 
 /// Tries what it is asked and says what it saw. Cheap to clone; clones share all bounds.
@@ -92,6 +97,7 @@ impl Prober {
                 timing: TimingThread::start().map_err(ProberError::Timing)?,
                 verifier,
                 in_flight: Semaphore::new(settings.in_flight.max(1)),
+                pace: settings.per_address.map(Pace::new),
                 settings,
             }),
         })

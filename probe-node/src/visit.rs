@@ -167,8 +167,8 @@ impl<'a> Visit<'a> {
             let seen = Seen::not_measured("the target has no port to connect to");
             return self.say_of(target, Stage::Tcp, Some(address), seen).await;
         };
-        if !self.takes_a_connection() {
-            let seen = Seen::not_measured("the request's budget of connections is spent");
+        if let Some(why) = self.no_connection(address) {
+            let seen = Seen::not_measured(why);
             return self.say_of(target, Stage::Tcp, Some(address), seen).await;
         }
         let mut attempt = self.attempt(target, SocketAddr::new(address, port), None);
@@ -337,11 +337,16 @@ impl<'a> Visit<'a> {
         Some(observation)
     }
 
-    fn takes_a_connection(&self) -> bool {
+    /// Counts one connection more; why there may be none.
+    fn no_connection(&self, address: IpAddr) -> Option<&'static str> {
         let take = |left: u32| left.checked_sub(1);
-        self.connections_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-            .is_ok()
+        let (get, set) = (Ordering::Relaxed, Ordering::Relaxed);
+        if self.connections_left.fetch_update(set, get, take).is_err() {
+            return Some("the request's budget of connections is spent");
+        }
+        let pace = self.shared.pace.as_ref();
+        let admitted = pace.is_none_or(|pace| pace.admits(address, Instant::now()));
+        (!admitted).then_some("this address was tried from here too often in the last ten seconds")
     }
 }
 

@@ -215,3 +215,18 @@ async fn over_the_bound_of_attempts_others_wait_and_then_say_that_it_is_busy() {
         "{all:#?}"
     );
 }
+
+#[tokio::test]
+async fn one_address_is_not_tried_too_often() {
+    let server = Server::tcp(|_| async {}).await;
+    let mut ground = Ground::new();
+    ground.settings.per_address = Some(2);
+    let prober = ground.prober();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let request = request(&format!("tcp://127.0.0.1:{}", server.port()));
+        told.extend(ground::run(&prober, request).await);
+    }
+    assert_eq!(stages(&told), ["tcp ok", "tcp ok", "tcp not_measured"]);
+    assert!(told[2].detail.as_ref().unwrap().contains("too often"));
+}

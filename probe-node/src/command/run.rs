@@ -29,6 +29,7 @@ impl Run {
         let identity = Identity::load(&self.data_dir.path()?)?;
         let prober = Prober::new(ProberSettings {
             in_flight: config.limits.attempts,
+            per_address: Some(config.limits.per_address),
             ..ProberSettings::of_this_system(config.guard())
         })?;
         let worker = Worker {
