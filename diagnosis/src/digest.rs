@@ -14,7 +14,7 @@ use onlyhere_proto::{
 use crate::addresses::{is_host, is_question_for_target, resolved_addresses, shared_addresses};
 use crate::case::Case;
 use crate::resolution::{Resolution, resolution_of};
-use crate::sign::{Kind, Sign, kind_of, origin_of};
+use crate::sign::{Distance, Kind, Sign, kind_of, origin_of};
 
 /// One address of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub(crate) struct Seen {
     pub(crate) controls: Vec<Control>,
     /// The host's round trip per address index, microseconds.
     pub(crate) round_trip: BTreeMap<usize, f64>,
+    /// The shortest round trip to a control, microseconds.
+    pub(crate) outside: Option<f64>,
 }
 
 impl Seen {
@@ -265,24 +267,32 @@ impl Digest {
         }
     }
 
-    /// The best word on how far the host is: an echo, or a handshake that worked, the fastest of them.
+    /// The best word on how far the host is: an echo, a handshake that worked, or a reset from another port that is as
+    /// far off as things outside are; the fastest of them.
     fn read_round_trips(&self, own: &[&Observation], seen: &mut Seen) {
-        for observation in own {
-            let measures = matches!(observation.stage, Stage::Icmp | Stage::Tcp)
-                && observation.outcome == Outcome::Ok
-                && observation.purpose != Purpose::Control;
-            let (true, Some(index)) = (
-                measures,
-                observation.address.and_then(|ip| self.address_index(ip)),
-            ) else {
-                continue;
-            };
-            let trip = match &observation.facts {
-                Some(Facts::Tcp(tcp)) if tcp.syn_retransmits.unwrap_or(0) > 0 => continue,
-                _ => observation.elapsed_ms.0 as f64,
-            };
-            let best = seen.round_trip.entry(index).or_insert(trip);
-            *best = best.min(trip);
+        let handshake = |o: &&&Observation| o.stage == Stage::Tcp && o.outcome == Outcome::Ok;
+        seen.outside = own
+            .iter()
+            .filter(handshake)
+            .filter(|o| o.purpose == Purpose::Control)
+            .map(|o| o.elapsed_ms.0 as f64)
+            .min_by(f64::total_cmp);
+        for observation in own.iter().filter(|o| o.purpose != Purpose::Control) {
+            let trip = observation.elapsed_ms.0 as f64;
+            let distant_reset = observation.purpose == Purpose::OtherPort
+                && kind_of(observation) == Some(Kind::Rst)
+                && seen.outside.is_some_and(|outside| trip >= outside * 0.5);
+            let answered = matches!(observation.stage, Stage::Icmp | Stage::Tcp)
+                && observation.outcome == Outcome::Ok;
+            let sent_again = matches!(
+                &observation.facts,
+                Some(Facts::Tcp(tcp)) if tcp.syn_retransmits.unwrap_or(0) > 0
+            );
+            let index = observation.address.and_then(|ip| self.address_index(ip));
+            if let (Some(index), true, false) = (index, answered || distant_reset, sent_again) {
+                let best = seen.round_trip.entry(index).or_insert(trip);
+                *best = best.min(trip);
+            }
         }
     }
 
@@ -349,7 +359,10 @@ impl Digest {
                 seen.odd_attempts.push((ip, kind));
                 continue;
             };
-            let trip = Self::round_trip(seen, address);
+            let distance = Distance {
+                host: Self::round_trip(seen, address),
+                outside: seen.outside,
+            };
             seen.attempts.push(Attempt {
                 address,
                 slot: asked.slot,
@@ -360,7 +373,7 @@ impl Digest {
                 },
                 sign: Sign {
                     kind,
-                    origin: origin_of(deciding, kind, trip, gateway),
+                    origin: origin_of(deciding, kind, distance, gateway),
                 },
                 elapsed: deciding.elapsed_ms.0,
                 connect: connect_time(&stages),

@@ -296,6 +296,7 @@ impl Investigation {
             ping: false,
             slot,
             delay: RETRY_GAP,
+            keeps_time: true,
         };
         let planned = match timekeeper {
             Some((vantage, attempt)) => Planned {

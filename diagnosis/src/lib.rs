@@ -14,6 +14,7 @@ mod causes;
 mod digest;
 mod early;
 mod explain;
+mod follow_up;
 mod hypothesis;
 mod investigation;
 mod latent;
@@ -24,6 +25,7 @@ mod posterior;
 mod progress;
 mod resolution;
 mod sign;
+mod value;
 mod verdict;
 
 pub use case::{Ask, Case};

@@ -111,6 +111,9 @@ fn origin(origin: Origin, places: &[f64; PLACES]) -> f64 {
     const CLOSE: [f64; PLACES] = [0.17, 0.70, 0.10, 0.0045, 0.0045];
     const BETWEEN: [f64; PLACES] = [0.02, 0.04, 0.745, 0.10, 0.06];
     const FAR: [f64; PLACES] = [0.01, 0.01, 0.15, 0.895, 0.935];
+    // A host may be nearer than anything else that was timed, so these say less.
+    const PERHAPS_CLOSE: [f64; PLACES] = [0.90, 0.85, 0.25, 0.08, 0.08];
+    const PERHAPS_FAR: [f64; PLACES] = [0.10, 0.15, 0.75, 0.92, 0.92];
     let table = match origin {
         Origin::Unknown => return 1.0,
         Origin::Exact(place) => return 0.98 * places[place as usize] + 0.02 / PLACES as f64,
@@ -118,6 +121,8 @@ fn origin(origin: Origin, places: &[f64; PLACES]) -> f64 {
         Origin::Close => &CLOSE,
         Origin::Between => &BETWEEN,
         Origin::Far => &FAR,
+        Origin::PerhapsClose => &PERHAPS_CLOSE,
+        Origin::PerhapsFar => &PERHAPS_FAR,
     };
     table.iter().zip(places).map(|(a, b)| a * b).sum()
 }
@@ -490,11 +495,13 @@ mod tests {
         for place in 0..PLACES {
             let mut places = [0.0; PLACES];
             places[place] = 1.0;
-            let all: f64 = [Origin::AtOnce, Origin::Close, Origin::Between, Origin::Far]
-                .iter()
-                .map(|o| origin(*o, &places))
-                .sum();
-            assert!((all - 1.0).abs() < 1e-9, "{place}: {all}");
+            for known in [
+                &[Origin::AtOnce, Origin::Close, Origin::Between, Origin::Far][..],
+                &[Origin::PerhapsClose, Origin::PerhapsFar][..],
+            ] {
+                let all: f64 = known.iter().map(|o| origin(*o, &places)).sum();
+                assert!((all - 1.0).abs() < 1e-9, "{place}: {all}");
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! take away, over the square root of its cost. What the rules of the house demand whatever its value (every address
 //! that anybody resolved is tried by the subject) stands apart from that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -12,34 +12,20 @@ use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Scope, Stage, Target};
 
 use crate::case::{Case, is_private_address};
 use crate::digest::Digest;
-use crate::hypothesis::Hypothesis;
-use crate::latent::{State, predicted_ok, state_posterior};
-use crate::model::HostSeen;
+use crate::follow_up::{dissenters, name_again, other_ports, retries, witnesses};
 use crate::posterior::Posterior;
-use crate::resolution::Resolution;
 use crate::sign::Kind;
 
-/// Worth less than this: not asked.
-const WORTH_ASKING: f64 = 0.02;
 /// Surer than this of scope and cause: nothing more is asked for its value.
 const SETTLED: f64 = 0.97;
 /// The same of "nothing is wrong", where the next slot's answer could only be about something not seen yet.
 const WELL: f64 = 0.90;
-/// Costs, in the unit of "one DNS question".
-const COST_RETRY: f64 = 6.0;
-const COST_PORT: f64 = 3.0;
-/// Others that repeat a check beside the subject.
-const WITNESSES: usize = 2;
-/// Later attempts of one vantage at most.
-const RETRIES: usize = 2;
-/// Vantages whose controls are asked for at most.
-const DISSENTERS: usize = 3;
 /// Kernels limit ICMP errors: a retry stands this far off.
 pub(crate) const RETRY_GAP: Duration = Duration::from_secs(1);
 /// Silence in a follow-up lasts at most this long: SYNs at 0, 1.03 and 2.05 s still fit.
 const FOLLOW_UP: Duration = Duration::from_millis(2_500);
-/// Well-known ports, one of which most hosts answer.
-const WELL_KNOWN: [u16; 3] = [22, 80, 443];
+/// An attempt that only keeps the time is not waited for longer than this.
+const TIMEKEEPING: Duration = Duration::from_millis(500);
 
 /// Something to be asked, before it has a number.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +46,8 @@ pub(crate) struct Planned {
     pub(crate) slot: u32,
     /// How much later.
     pub(crate) delay: Duration,
+    /// Whether its answer matters less than that it comes: see the grace of stragglers.
+    pub(crate) keeps_time: bool,
 }
 
 impl Planned {
@@ -70,6 +58,11 @@ impl Planned {
             case.attempt_timeout
         } else {
             case.attempt_timeout.min(FOLLOW_UP)
+        };
+        let attempt = if self.keeps_time {
+            attempt.min(TIMEKEEPING)
+        } else {
+            attempt
         };
         let attempt = attempt
             .max(Duration::from_millis(1))
@@ -120,6 +113,7 @@ pub(crate) fn opening(case: &Case) -> Vec<Planned> {
             ping: case.target.layer != Layer::Dns,
             slot: 0,
             delay: Duration::ZERO,
+            keeps_time: false,
         });
         if Some(vantage) == subject && !case.loopback_target() {
             asks.extend(controls(case, vantage, 0));
@@ -128,7 +122,7 @@ pub(crate) fn opening(case: &Case) -> Vec<Planned> {
     asks
 }
 
-fn controls(case: &Case, vantage: usize, slot: u32) -> impl Iterator<Item = Planned> {
+pub(crate) fn controls(case: &Case, vantage: usize, slot: u32) -> impl Iterator<Item = Planned> {
     case.controls.iter().take(4).map(move |control| Planned {
         vantage,
         purpose: Purpose::Control,
@@ -138,6 +132,7 @@ fn controls(case: &Case, vantage: usize, slot: u32) -> impl Iterator<Item = Plan
         ping: false,
         slot,
         delay: Duration::ZERO,
+        keeps_time: false,
     })
 }
 
@@ -257,243 +252,6 @@ fn at_addresses(s: Situation<'_>, vantage: usize, addresses: Vec<IpAddr>, depth:
         ping: true,
         slot: 0,
         delay: Duration::ZERO,
+        keeps_time: false,
     }
-}
-
-/// Remote vantages in order of the case that are in and pass.
-fn witnesses(s: Situation<'_>, passes: impl Fn(usize) -> bool) -> Vec<usize> {
-    let subject = s.case.subject_index();
-    // One per network first: two vantages of one network see the same way.
-    let mut networks = BTreeSet::new();
-    s.present
-        .iter()
-        .copied()
-        .filter(|v| Some(*v) != subject && passes(*v))
-        .filter(|v| {
-            s.case.vantages[*v]
-                .asn
-                .is_none_or(|asn| networks.insert(asn))
-        })
-        .take(WITNESSES)
-        .collect()
-}
-
-/// Addresses that failed at the vantage, at most two, one per family.
-fn failing_addresses(s: Situation<'_>, vantage: usize) -> Vec<usize> {
-    let mut families = BTreeMap::new();
-    for attempt in s.digest.vantages[vantage]
-        .attempts
-        .iter()
-        .filter(|a| !a.is_ok())
-    {
-        let family = s.digest.addresses[attempt.address].ip.is_ipv4();
-        families.entry(family).or_insert(attempt.address);
-    }
-    families.into_values().collect()
-}
-
-/// Does something else of the host answer? For the subject and two others, at an address that failed them.
-fn other_ports(s: Situation<'_>) -> Vec<Planned> {
-    let Some(own_port) = s.case.target.port else {
-        return Vec::new();
-    };
-    let subject = s.case.subject_index();
-    let mut asks = Vec::new();
-    for vantage in subject
-        .filter(|v| s.present.contains(v))
-        .into_iter()
-        .chain(witnesses(s, |v| !failing_addresses(s, v).is_empty()))
-    {
-        let addresses: Vec<IpAddr> = failing_addresses(s, vantage)
-            .into_iter()
-            .filter(|a| port_value(s, vantage, *a) / COST_PORT.sqrt() >= WORTH_ASKING)
-            .map(|a| s.digest.addresses[a].ip)
-            .filter(|ip| !s.asked.contains(&(vantage, Purpose::OtherPort, Some(*ip))))
-            .collect();
-        if addresses.is_empty() {
-            continue;
-        }
-        for port in WELL_KNOWN.into_iter().filter(|p| *p != own_port).take(2) {
-            asks.push(Planned {
-                vantage,
-                purpose: Purpose::OtherPort,
-                target: Target {
-                    input: format!("tcp://{}:{port}", s.case.target.host),
-                    port: Some(port),
-                    layer: Layer::Tcp,
-                    path: String::new(),
-                    ..s.case.target.clone()
-                },
-                addresses: addresses.clone(),
-                depth: Stage::Tcp,
-                ping: false,
-                slot: 0,
-                delay: Duration::ZERO,
-            });
-        }
-    }
-    asks
-}
-
-/// The same once more, later: for the subject and two others, as shallow as the fault allows.
-fn retries(s: Situation<'_>) -> Vec<Planned> {
-    let subject = s.case.subject_index();
-    subject
-        .filter(|v| s.present.contains(v))
-        .into_iter()
-        .chain(witnesses(s, |v| !s.digest.vantages[v].attempts.is_empty()))
-        .filter_map(|vantage| retry(s, vantage))
-        .collect()
-}
-
-fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
-    let attempts = &s.digest.vantages[vantage].attempts;
-    let worst = attempts
-        .iter()
-        .find(|a| !a.is_ok())
-        .or_else(|| attempts.first())?;
-    let depth = match worst.sign.kind {
-        Kind::Ok => Stage::Tcp,
-        kind => kind.stage().min(s.case.target.depth()),
-    };
-    let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();
-    let value = retry_value(s, vantage, worst.address, depth) / COST_RETRY.sqrt();
-    if slots.len() > RETRIES || value < WORTH_ASKING {
-        return None;
-    }
-    Some(Planned {
-        vantage,
-        purpose: Purpose::Retry,
-        target: s.case.target.clone(),
-        addresses: vec![s.digest.addresses[worst.address].ip],
-        depth,
-        ping: false,
-        slot: s.slot,
-        delay: RETRY_GAP,
-    })
-}
-
-/// The name once more, later, if the subject's resolver alone said no: a resolver that stumbles is no verdict. One that
-/// is silent for every name needs no second look.
-fn name_again(s: Situation<'_>) -> Option<Planned> {
-    let subject = s.case.subject_index().filter(|v| s.present.contains(v))?;
-    let own = &s.digest.vantages[subject];
-    let failed = match own.resolution {
-        Some(Resolution::Silent) => own.controls.iter().any(|c| c.ok == Some(true)),
-        resolution => resolution.is_some_and(|r| r != Resolution::Answer),
-    };
-    let others_know = s
-        .digest
-        .vantages
-        .iter()
-        .any(|v| v.resolution == Some(Resolution::Answer));
-    let asked = s.asked.contains(&(subject, Purpose::Resolver, None));
-    (failed && others_know && !asked).then(|| Planned {
-        vantage: subject,
-        purpose: Purpose::Resolver,
-        target: s.case.target.clone(),
-        addresses: Vec::new(),
-        depth: Stage::Dns,
-        ping: false,
-        slot: s.slot,
-        delay: RETRY_GAP,
-    })
-}
-
-/// Controls of remote vantages that the likeliest hypothesis takes to be ill. Their word does not decide, so nobody
-/// waits for silence: those that fail by silence are only asked while the verdict is open.
-fn dissenters(s: Situation<'_>) -> Vec<Planned> {
-    let Some(best) = s.posterior.best() else {
-        return Vec::new();
-    };
-    let open = s.posterior.scopes().values().copied().fold(0.0, f64::max) < 0.97;
-    let subject = s.case.subject_index();
-    let mut asks = Vec::new();
-    let ill = s.present.iter().copied().filter(|v| {
-        let seen = &s.digest.vantages[*v];
-        let quick = seen.resolution.is_none_or(|r| r != Resolution::Silent)
-            && !seen.attempts.iter().any(|a| a.sign.kind == Kind::Timeout);
-        Some(*v) != subject
-            && seen.fails_wholly()
-            && seen.controls.is_empty()
-            && !s.asked.contains(&(*v, Purpose::Control, None))
-            && (open || quick)
-            && state_posterior(s.case, s.digest, *v, best)
-                .iter()
-                .any(|(state, p)| matches!(state, State::Broken | State::PathBad) && *p > 0.3)
-    });
-    for vantage in ill.take(DISSENTERS) {
-        asks.extend(controls(s.case, vantage, 0));
-    }
-    asks
-}
-
-/// Entropy expected to go when it is known whether another port of the host answers this vantage.
-fn port_value(s: Situation<'_>, vantage: usize, address: usize) -> f64 {
-    let seen = &s.digest.vantages[vantage];
-    if seen.other_ports.iter().any(|(a, ..)| *a == address) {
-        return 0.0;
-    }
-    // A port of the host that answered somebody is likely to answer others.
-    let known = s
-        .digest
-        .vantages
-        .iter()
-        .flat_map(|v| &v.other_ports)
-        .any(|(_, _, answered, _)| *answered);
-    let answers = if known {
-        0.97
-    } else {
-        crate::likelihood::PORTS_ANSWER
-    };
-    information(s.posterior, |h: &Hypothesis| {
-        let strikes = h.affected[vantage]
-            && h.address.is_none_or(|a| a == address)
-            && h.family
-                .is_none_or(|f| s.digest.addresses[address].family() == f);
-        match h.entry.host {
-            HostSeen::Dead if strikes => 0.03,
-            HostSeen::Perhaps if strikes => 0.65 * answers,
-            HostSeen::Alive => 0.97,
-            _ => answers,
-        }
-    })
-}
-
-/// Entropy expected to go when the same is tried in a new time slot.
-fn retry_value(s: Situation<'_>, vantage: usize, address: usize, depth: Stage) -> f64 {
-    let slot = s.digest.slots.len();
-    information(s.posterior, |h| {
-        predicted_ok(s.case, s.digest, vantage, h, address, slot, depth)
-    })
-}
-
-/// Mutual information, in nats, between the conclusion and a yes-or-no answer with the given chance of "yes".
-fn information(posterior: &Posterior, yes: impl Fn(&Hypothesis) -> f64) -> f64 {
-    let mut joint: BTreeMap<_, (f64, f64)> = BTreeMap::new();
-    for (hypothesis, p) in posterior.hypotheses.iter().zip(&posterior.probabilities) {
-        if *p < 1e-6 {
-            continue;
-        }
-        let q = yes(hypothesis);
-        let cell = joint
-            .entry((hypothesis.scope(), hypothesis.cause()))
-            .or_default();
-        cell.0 += p * q;
-        cell.1 += p * (1.0 - q);
-    }
-    let (yes_all, no_all) = joint
-        .values()
-        .fold((0.0, 0.0), |(y, n), (a, b)| (y + a, n + b));
-    let term = |joint: f64, class: f64, answer: f64| {
-        if joint <= 0.0 {
-            0.0
-        } else {
-            joint * (joint / (class * answer)).ln()
-        }
-    };
-    joint
-        .values()
-        .map(|(y, n)| term(*y, y + n, yes_all) + term(*n, y + n, no_all))
-        .sum()
 }

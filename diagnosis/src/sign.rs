@@ -144,6 +144,10 @@ pub(crate) enum Origin {
     Between,
     /// As slow as the host's own answer.
     Far,
+    /// Much faster than anything outside answers; the host's own round trip is not known.
+    PerhapsClose,
+    /// About as slow as things outside answer; the host's own round trip is not known.
+    PerhapsFar,
     /// Not known, or not applicable.
     Unknown,
 }
@@ -215,27 +219,39 @@ const SHORTEST_TRIP: f64 = 1_500.0;
 /// Faster than any gateway behind a real wire, microseconds.
 const AT_ONCE: f64 = 200.0;
 
-/// Where a refusal was made. `round_trip` is the host's, in microseconds; `gateway` are addresses known to be the
-/// vantage's own network's.
+/// Round trips that a refusal's time is compared with, microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Distance {
+    /// To the host.
+    pub(crate) host: Option<f64>,
+    /// The shortest to anything outside: what the own line takes at least.
+    pub(crate) outside: Option<f64>,
+}
+
+/// Where a refusal was made. `gateway` is an address known to be the vantage's own network's.
 pub(crate) fn origin_of(
     observation: &Observation,
     kind: Kind,
-    round_trip: Option<f64>,
+    distance: Distance,
     gateway: Option<IpAddr>,
 ) -> Origin {
     match observation.said_by {
         Some(SaidBy::Icmp { icmp }) if kind.is_icmp() => {
-            Origin::Exact(place_of(icmp.from, observation, round_trip, gateway))
+            Origin::Exact(place_of(icmp.from, observation, distance.host, gateway))
         }
         Some(SaidBy::Kernel) if kind == Kind::Prohibited => Origin::Exact(Place::Own),
-        _ if kind == Kind::Rst => origin_by_time(observation.elapsed_ms.0 as f64, round_trip),
+        _ if kind == Kind::Rst => origin_by_time(observation.elapsed_ms.0 as f64, distance),
         _ => Origin::Unknown,
     }
 }
 
-fn origin_by_time(elapsed: f64, round_trip: Option<f64>) -> Origin {
-    let Some(trip) = round_trip.filter(|trip| *trip >= SHORTEST_TRIP) else {
-        return Origin::Unknown;
+fn origin_by_time(elapsed: f64, distance: Distance) -> Origin {
+    let Some(trip) = distance.host.filter(|trip| *trip >= SHORTEST_TRIP) else {
+        return match distance.outside.filter(|trip| *trip >= SHORTEST_TRIP) {
+            Some(trip) if elapsed / trip < CLOSE => Origin::PerhapsClose,
+            Some(_) => Origin::PerhapsFar,
+            None => Origin::Unknown,
+        };
     };
     match elapsed / trip {
         ratio if ratio >= BETWEEN => Origin::Far,

@@ -143,6 +143,14 @@ fn origin_sentence(attempt: &Attempt, trip: Option<f64>) -> String {
         Origin::Exact(Place::Server) => {
             format!("The refusal{sender} took {took}{away}: the target itself made it")
         }
+        Origin::PerhapsClose => format!(
+            "The refusal took {took}, much less than anything outside takes: it was made on your side, or the server is very near"
+        ),
+        Origin::PerhapsFar => {
+            format!(
+                "The refusal took {took}, about what things outside take: it was not made on your side"
+            )
+        }
         Origin::Far | Origin::Unknown => {
             format!("The refusal took {took}{away}: as long as the target's own answer")
         }

@@ -313,7 +313,13 @@ impl World {
             return (entries.clone(), answer.at + 1.0);
         }
         let all = if control {
-            vec![ip("198.18.5.80"), ip("2001:db8:5::80")]
+            let b = request.target.host.to_string().starts_with("control-b");
+            let (v4, v6) = if b {
+                ("198.18.4.80", "2001:db8:4::80")
+            } else {
+                ("198.18.5.80", "2001:db8:5::80")
+            };
+            vec![ip(v4), ip(v6)]
         } else {
             self.addresses.clone()
         };
