@@ -57,7 +57,13 @@ pub(crate) fn forget_readiness(
 
 #[cfg(test)]
 mod tests {
-    use super::TimingThread;
+    use std::time::Duration;
+
+    use onlyhere_proto::Family;
+    use tokio::{net::UdpSocket, time::timeout};
+
+    use super::*;
+    use crate::kernel;
 
     #[tokio::test]
     async fn work_runs_on_the_thread_and_ends_with_its_future() {
@@ -75,8 +81,38 @@ mod tests {
         tokio::select! {
             biased;
             _ = endless => unreachable!("it never ends"),
-            () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
         }
         assert!(was_dropped.await.is_err(), "what it held is dropped");
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_readiness_is_forgotten_is_waited_for_again() {
+        let closed = std::net::UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        kernel::report_errors(&socket, Family::V4, true).unwrap();
+        socket.connect(closed).await.unwrap();
+        socket.send(b"anybody?").await.unwrap();
+        let interest = Interest::READABLE | Interest::ERROR;
+        let soon = Duration::from_secs(2);
+        let ready = timeout(soon, socket.ready(interest))
+            .await
+            .expect("the ICMP error wakes it");
+        assert!(ready.unwrap().is_error());
+        // Both the queue and the error that is pending on the socket itself.
+        while kernel::queued_error(&socket).is_some() || socket.take_error().unwrap().is_some() {}
+        forget_readiness(Interest::READABLE, |one, nothing| {
+            socket.try_io(one, nothing)
+        });
+        let again = timeout(Duration::from_millis(100), socket.ready(interest)).await;
+        assert!(again.is_err(), "ready again for nothing: {again:?}");
+        socket.send(b"anybody?").await.unwrap();
+        timeout(soon, socket.ready(interest))
+            .await
+            .expect("the next one wakes it")
+            .unwrap();
     }
 }
