@@ -250,7 +250,7 @@ impl Investigation {
         let slow = self
             .current
             .iter()
-            .any(|(v, r)| !stragglers.contains(v) && self.progress.timed_out(*v, *r));
+            .any(|(v, r)| self.progress.timed_out(*v, *r));
         if self.round > ROUNDS || self.slow_rounds + u32::from(slow) >= SLOW_ROUNDS {
             return Vec::new();
         }

@@ -222,7 +222,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.012, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.003, SubjectNetwork, KILLED).host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::Site, 0.008, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
-    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.006, SubjectNetwork, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.010, SubjectNetwork, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::Site, 0.004, SubjectNetwork, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::Site, 0.003, SubjectNetwork, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
     entry(WafBlock, SourceNetwork, Actor::Site, 0.004, SubjectNetwork, DENIED_BY_WAF).needs(Needs::Http),
@@ -235,7 +235,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     // Several networks with something in common.
     entry(RoutingFault, Regional, Actor::Transit, 0.012, EachGroup, SILENCE).strength(0.9).host(HostSeen::Dead),
     entry(RoutingFault, Regional, Actor::Transit, 0.006, EachGroup, NO_ROUTE_ON_THE_WAY).strength(0.9).host(HostSeen::Dead),
-    entry(GeoBlock, Regional, Actor::Site, 0.015, EachGroup, GEO_DENIED).strength(0.96),
+    entry(GeoBlock, Regional, Actor::Site, 0.010, EachGroup, GEO_DENIED).strength(0.96),
     entry(NetworkBlock, Regional, Actor::Site, 0.006, EachGroup, PORT_UNREACHABLE_BY_SERVER).strength(0.96).host(HostSeen::Perhaps),
     entry(NetworkBlock, Regional, Actor::Site, 0.006, EachGroup, PROHIBITED_BY_SERVER).strength(0.96).host(HostSeen::Perhaps),
     entry(NetworkBlock, Regional, Actor::Transit, 0.006, EachGroup, PROHIBITED_ON_THE_WAY).strength(0.96).host(HostSeen::Perhaps),

@@ -488,6 +488,12 @@ fn simulate(per_class: u64, noise: f64) -> Score {
                     eprintln!("      {:.2} {}", e.log10_bayes_factor, e.says);
                 }
             }
+            if run.ms > 8_000.0 && std::env::var_os("VERBOSE").is_some() {
+                eprintln!(
+                    "  SLOW {} #{n} {:.0} ms {} asks {} rounds {:?}",
+                    class.name, run.ms, run.asks, run.rounds, run.log
+                );
+            }
             score.add(&class.truth, &run);
         }
         eprintln!("{}", score.line(class.name));

@@ -119,6 +119,8 @@ pub(crate) struct Run {
     /// Times at which asks came out.
     pub(crate) rounds: usize,
     pub(crate) case: Case,
+    /// What was asked, with the time at which it came out.
+    pub(crate) log: Vec<String>,
 }
 
 fn vantage(
@@ -449,6 +451,7 @@ impl World {
         // When each ask would reach its vantage; one that is still held back at the end was never sent.
         let mut starts: Vec<(usize, f64)> = Vec::new();
         let mut round = 0;
+        let mut log = Vec::new();
         let link = |name: &str| Self::round_trip(name) / 2.0;
         loop {
             let out = investigation.poll_asks();
@@ -456,6 +459,14 @@ impl World {
             for ask in out {
                 let start = now + ask.delay.as_secs_f64() * 1_000.0 + link(ask.vantage.as_str());
                 starts.push((round, start));
+                log.push(format!(
+                    "{now:.0} ms {} {} {} {:?} until {:.0}",
+                    ask.vantage,
+                    ask.request.purpose,
+                    ask.request.depth,
+                    ask.request.addresses,
+                    start
+                ));
                 let (observations, end) = self.answer(&ask, start);
                 let back = link(ask.vantage.as_str());
                 let deadline = start + ask.request.deadline.as_secs_f64() * 1_000.0;
@@ -493,6 +504,7 @@ impl World {
                 .collect::<BTreeSet<usize>>()
                 .len(),
             case,
+            log,
         }
     }
 }
