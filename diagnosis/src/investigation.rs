@@ -229,7 +229,7 @@ impl Investigation {
             all_in && {
                 let digest = self.digest();
                 let seen = &digest.vantages[vantage];
-                seen.reaches() && !seen.fails()
+                seen.reaches() && seen.attempts.iter().all(|a| a.is_ok())
             }
         };
         match asked.purpose {

@@ -139,7 +139,7 @@ impl Progress {
     /// Whether anything of a request took a whole attempt's time.
     pub(crate) fn timed_out(&self, vantage: usize, request: u32) -> bool {
         self.of_request(vantage, request)
-            .any(|o| o.outcome == Outcome::Timeout && o.stage != Stage::Icmp)
+            .any(|o| o.outcome == Outcome::Timeout)
     }
 }
 
