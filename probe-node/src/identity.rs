@@ -133,8 +133,8 @@ impl Identity {
         replace(dir, PROBE, &text)
     }
 
-    /// A copy, for whoever takes parts of it.
-    pub fn clone_parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    /// A copy of what is shown at the handshake.
+    pub(crate) fn clone_parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (self.chain.clone(), self.key.clone_key())
     }
 }

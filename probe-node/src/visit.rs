@@ -352,9 +352,10 @@ impl<'a> Visit<'a> {
 
 /// What a vantage answers that cannot take a request on.
 pub(crate) fn declined(vantage: &VantageName, request: &CheckRequest, why: &str) -> Observation {
-    let stage = match request.target.host {
-        Host::Address(_) => deeper(request.depth.min(Stage::Tcp)),
-        Host::Name(_) => Stage::Dns,
+    let stage = match (&request.target.host, request.depth) {
+        (_, Stage::Icmp) => Stage::Icmp,
+        (Host::Address(_), _) => Stage::Tcp,
+        (Host::Name(_), _) => Stage::Dns,
     };
     observation(vantage, request, stage, now(), Seen::not_measured(why))
 }
@@ -404,14 +405,6 @@ fn stages(target: &Target, depth: Stage) -> impl Iterator<Item = Stage> {
     ]
     .into_iter()
     .filter_map(|(stage, wanted)| wanted.then_some(stage))
-}
-
-/// A target that is an address has no DNS stage: what is forbidden there is the connection.
-fn deeper(stage: Stage) -> Stage {
-    match stage {
-        Stage::Dns => Stage::Tcp,
-        other => other,
-    }
 }
 
 fn same_family(a: IpAddr, b: IpAddr) -> bool {
