@@ -149,6 +149,7 @@ impl Host {
                 "--net",
                 "--mount",
                 "--pid",
+                "--root",
                 "--",
             ])
             .args(["setpriv", "--pdeathsig", "KILL", "--"])

@@ -68,7 +68,9 @@ pub fn run_all(scenarios: &[Scenario], options: &Options) -> Result<usize, LabEr
     thread::scope(|scope| {
         for _ in 0..options.jobs.max(1) {
             scope.spawn(|| {
-                while let Some(turn) = lock(&queue).pop_front() {
+                // A function of its own: what `while let` looks at stays locked for the whole turn.
+                let next = || lock(&queue).pop_front();
+                while let Some(turn) = next() {
                     match play(&turn, options, &judge, &programs) {
                         Ok(played) => {
                             *lock(&wrong) += usize::from(!played.judged.misses.is_empty());

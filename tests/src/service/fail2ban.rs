@@ -134,5 +134,5 @@ backend = auto
 enabled = true
 filter = nginx-http-auth
 logpath = LOG
-action = nftables[type=multiport, name=nginx-http-auth, port="http,https", protocol=tcp, blocktype=BLOCKTYPE]
+action = nftables[type=multiport, name=nginx-http-auth, port="80,443", protocol=tcp, blocktype=BLOCKTYPE]
 "#;

@@ -10,20 +10,19 @@ pub(crate) fn eight_networks() -> Topology {
     Topology::read(&file).expect("the plan is right")
 }
 
-/// Runs a test's body where an internet can be built: here as root, else in a child of this test program inside a
-/// user namespace. Where neither is allowed it says so on standard error; `onlyhere-lab` exits 77 in the same case.
+/// Runs a test's body where an internet can be built: here if that is allowed, else in a child of this test
+/// program that has what it takes. Where neither is allowed it says so on standard error; `onlyhere-lab` exits 77 in the same case.
 pub(crate) fn in_lab(test: &str, body: impl FnOnce()) {
-    if let Err(reason) = permission::check() {
-        eprintln!("{test}: {reason}");
-        return;
-    }
-    if permission::is_root() {
-        return body();
-    }
+    let way = match permission::check() {
+        Ok(permission::Way::AsIs) => return body(),
+        Ok(way) => way,
+        Err(reason) => return eprintln!("{test}: {reason}"),
+    };
     let program = std::env::current_exe().expect("this program has a path");
-    let status = permission::over_in_namespace(program)
+    let status = way
+        .command(program)
         .args(["--exact", test, "--nocapture"])
         .status()
         .expect("unshare starts");
-    assert!(status.success(), "{test} failed inside the user namespace");
+    assert!(status.success(), "{test} failed inside its namespaces");
 }
