@@ -39,15 +39,36 @@ type Answer = fn(&Message, bool) -> Vec<Vec<u8>>;
 
 impl Resolver {
     async fn start(answer: Answer) -> Self {
-        Self::start_at([127, 0, 0, 1], 0, answer).await
+        let [resolver] = Self::several([([127, 0, 0, 1], answer)]).await;
+        resolver
     }
 
-    async fn start_at(address: [u8; 4], port: u16, answer: Answer) -> Self {
-        let udp = UdpSocket::bind((Ipv4Addr::from(address), port))
-            .await
-            .unwrap();
-        let at = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(at).await.unwrap();
+    /// Resolvers at several addresses and one port, as every resolver has the same.
+    async fn several<const N: usize>(resolvers: [([u8; 4], Answer); N]) -> [Self; N] {
+        // A port that is free here may be taken there, or taken by a connection that another test has open.
+        for _ in 0..50 {
+            let mut port = 0;
+            let mut bound = Vec::new();
+            for (address, answer) in &resolvers {
+                let Some(sockets) = bind(*address, port).await else {
+                    break;
+                };
+                port = sockets.0.local_addr().unwrap().port();
+                bound.push((sockets, *answer));
+            }
+            if bound.len() == N {
+                let started: Vec<_> = bound
+                    .into_iter()
+                    .map(|((udp, tcp), answer)| Self::serve(udp, tcp, answer))
+                    .collect();
+                return started.try_into().ok().expect("as many as were bound");
+            }
+        }
+        panic!("no port is free at all of these addresses");
+    }
+
+    fn serve(udp: UdpSocket, tcp: TcpListener, answer: Answer) -> Self {
+        let port = udp.local_addr().unwrap().port();
         let over_udp = tokio::spawn(async move {
             let mut buffer = [0; 512];
             while let Ok((length, from)) = udp.recv_from(&mut buffer).await {
@@ -68,10 +89,18 @@ impl Resolver {
             }
         });
         Self {
-            port: at.port(),
+            port,
             tasks: [over_udp, over_tcp],
         }
     }
+}
+
+async fn bind(address: [u8; 4], port: u16) -> Option<(UdpSocket, TcpListener)> {
+    let udp = UdpSocket::bind((Ipv4Addr::from(address), port))
+        .await
+        .ok()?;
+    let tcp = TcpListener::bind(udp.local_addr().unwrap()).await.ok()?;
+    Some((udp, tcp))
 }
 
 fn response(query: &Message, code: ResponseCode) -> Message {
@@ -318,8 +347,8 @@ async fn the_next_resolver_is_asked_where_one_fails_and_each_is_said() {
         ),
         (|q, _| code(q, ResponseCode::Refused), "dns refused"),
     ] {
-        let first = Resolver::start(first).await;
-        let _other = Resolver::start_at([127, 0, 0, 2], first.port, with_address).await;
+        let [first, _other] =
+            Resolver::several([([127, 0, 0, 1], first), ([127, 0, 0, 2], with_address)]).await;
         let mut ground = Ground::new();
         ground.resolvers(&second, first.port);
         let all = ground.observe("dns://shop.example?type=A").await;
@@ -327,8 +356,9 @@ async fn the_next_resolver_is_asked_where_one_fails_and_each_is_said() {
         assert_eq!(facts(&all[1]).resolver, Some(second[1]));
     }
     // An answer that there is nothing is an answer.
-    let first = Resolver::start(|q, _| code(q, ResponseCode::NXDomain)).await;
-    let _other = Resolver::start_at([127, 0, 0, 2], first.port, with_address).await;
+    let missing: Answer = |q, _| code(q, ResponseCode::NXDomain);
+    let [first, _other] =
+        Resolver::several([([127, 0, 0, 1], missing), ([127, 0, 0, 2], with_address)]).await;
     let mut ground = Ground::new();
     ground.resolvers(&second, first.port);
     assert_eq!(
@@ -340,8 +370,9 @@ async fn the_next_resolver_is_asked_where_one_fails_and_each_is_said() {
 #[tokio::test]
 async fn a_silent_first_resolver_does_not_hold_the_connection_up() {
     let server = Server::tcp(|_| async {}).await;
-    let silent = Resolver::start(|_, _| Vec::new()).await;
-    let _second = Resolver::start_at([127, 0, 0, 2], silent.port, with_address).await;
+    let nothing: Answer = |_, _| Vec::new();
+    let [silent, _second] =
+        Resolver::several([([127, 0, 0, 1], nothing), ([127, 0, 0, 2], with_address)]).await;
     let mut ground = Ground::new();
     ground.resolvers(&[LOOPBACK, [127, 0, 0, 2].into()], silent.port);
     let all = ground
@@ -365,8 +396,9 @@ async fn a_silent_first_resolver_does_not_hold_the_connection_up() {
 
 #[tokio::test]
 async fn given_resolvers_are_asked_beside_the_systems_own() {
-    let system = Resolver::start(|q, _| code(q, ResponseCode::NXDomain)).await;
-    let _given = Resolver::start_at([127, 0, 0, 9], system.port, with_address).await;
+    let missing: Answer = |q, _| code(q, ResponseCode::NXDomain);
+    let [system, _given] =
+        Resolver::several([([127, 0, 0, 1], missing), ([127, 0, 0, 9], with_address)]).await;
     let mut ground = Ground::new();
     ground.resolvers(&[LOOPBACK], system.port);
     let mut request = request("dns://shop.example?type=A");
