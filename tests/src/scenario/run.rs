@@ -59,41 +59,49 @@ pub fn run_all(scenarios: &[Scenario], options: &Options) -> Result<usize, LabEr
     let table = Table::new(scenarios);
     let turns = turns(scenarios, options);
     let count = turns.len();
-    let (queue, wrong) = (Mutex::new(turns), Mutex::new(0));
-    let failure: Mutex<Option<LabError>> = Mutex::new(None);
-    let printing = Mutex::new(());
+    // Also whose turn it is to print.
+    let wrong = Mutex::new(0);
     let started = Instant::now();
     let load = options.load.then(Load::start);
     table.head().map_err(LabError::io("print"))?;
+    share_out(turns, options.jobs, |turn| {
+        let played = play(&turn, options, &judge, &programs)?;
+        let mut wrong = lock(&wrong);
+        *wrong += usize::from(!played.judged.misses.is_empty());
+        // A reader who has gone away must not stop the count.
+        let _ = show(&table, turn.scenario, &played);
+        Ok(())
+    })?;
+    drop(load);
+    let wrong = *lock(&wrong);
+    summarize(count, wrong, started.elapsed(), options);
+    Ok(wrong)
+}
+
+/// Hands the turns to `jobs` threads, in order. The first failure ends it when the turns under way are over.
+fn share_out<T: Send>(
+    turns: VecDeque<T>,
+    jobs: usize,
+    play: impl Fn(T) -> Result<(), LabError> + Sync,
+) -> Result<(), LabError> {
+    let queue = Mutex::new(turns);
+    let failure: Mutex<Option<LabError>> = Mutex::new(None);
+    // A function of its own: what `while let` looks at would stay locked for the whole turn.
+    let next = || lock(&queue).pop_front();
     thread::scope(|scope| {
-        for _ in 0..options.jobs.max(1) {
+        for _ in 0..jobs.max(1) {
             scope.spawn(|| {
-                // A function of its own: what `while let` looks at stays locked for the whole turn.
-                let next = || lock(&queue).pop_front();
                 while let Some(turn) = next() {
-                    match play(&turn, options, &judge, &programs) {
-                        Ok(played) => {
-                            *lock(&wrong) += usize::from(!played.judged.misses.is_empty());
-                            let _one_at_a_time = lock(&printing);
-                            // A reader who has gone away must not stop the count.
-                            let _ = show(&table, turn.scenario, &played);
-                        }
-                        Err(error) => {
-                            lock(&queue).clear();
-                            lock(&failure).get_or_insert(error);
-                        }
+                    if let Err(error) = play(turn) {
+                        lock(&queue).clear();
+                        lock(&failure).get_or_insert(error);
                     }
                 }
             });
         }
     });
-    drop(load);
-    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
-    }
-    let wrong = *lock(&wrong);
-    summarize(count, wrong, started.elapsed(), options);
-    Ok(wrong)
+    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failure.map_or(Ok(()), Err)
 }
 
 /// The first round in the files' order, the others shuffled.
@@ -261,5 +269,44 @@ mod tests {
         }
         assert_eq!(played, names(1));
         assert_ne!(played, names(2));
+    }
+
+    #[test]
+    fn as_many_turns_as_there_are_jobs_are_played_at_once() {
+        let (now, most) = (Mutex::new(0), Mutex::new(0));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let played = share_out((0..4).collect(), 2, |_turn: i32| {
+            *lock(&now) += 1;
+            // Each waits for the other; alone it would wait in vain.
+            while *lock(&now) < 2 && *lock(&most) < 2 && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
+            let at_once = *lock(&now);
+            let mut most = lock(&most);
+            *most = at_once.max(*most);
+            drop(most);
+            *lock(&now) -= 1;
+            Ok(())
+        });
+        assert!(played.is_ok());
+        assert_eq!(*lock(&most), 2);
+    }
+
+    #[test]
+    fn a_failure_ends_the_run_and_is_returned() {
+        let count = Mutex::new(0);
+        let played = share_out((0..10).collect(), 1, |turn: i32| {
+            *lock(&count) += 1;
+            if turn < 3 {
+                Ok(())
+            } else {
+                Err(LabError::panicked(format!("turn {turn}")))
+            }
+        });
+        assert_eq!(
+            played.expect_err("turn 3 failed").to_string(),
+            "turn 3: its thread panicked"
+        );
+        assert_eq!(*lock(&count), 4);
     }
 }
