@@ -119,6 +119,15 @@ impl Seen {
         self.attempts.iter().any(Attempt::is_ok)
     }
 
+    /// Whether it got what was asked for: a way through, or for a bare name an address.
+    pub(crate) fn succeeds(&self, case: &Case) -> bool {
+        if case.target.depth() == Stage::Dns {
+            self.resolution == Some(Resolution::Answer)
+        } else {
+            self.reaches()
+        }
+    }
+
     /// Whether something failed: an attempt, or the name.
     pub(crate) fn fails(&self) -> bool {
         self.attempts.iter().any(|a| !a.is_ok())

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onlyhere_proto::{Actor, CauseId, Mechanism, Scope, Stage, Symptom, Verdict};
+use onlyhere_proto::{Actor, CauseId, Mechanism, Scope, Symptom, Verdict};
 
 use crate::case::Case;
 use crate::digest::Digest;
@@ -217,13 +217,12 @@ impl Rules {
             others
                 .iter()
                 .copied()
-                .filter(|v| !siblings.contains(v) && digest.vantages[*v].reaches()),
+                .filter(|v| !siblings.contains(v) && digest.vantages[*v].succeeds(case)),
         );
-        let somebody_reaches = digest.vantages.iter().any(|v| {
-            v.reaches()
-                || v.odd_attempts.iter().any(|(_, kind)| *kind == Kind::Ok)
-                || (case.target.depth() == Stage::Dns && v.resolution == Some(Resolution::Answer))
-        });
+        let somebody_reaches = digest
+            .vantages
+            .iter()
+            .any(|v| v.succeeds(case) || v.odd_attempts.iter().any(|(_, kind)| *kind == Kind::Ok));
         let configured = subject.and_then(|s| digest.vantages[s].configured);
         Self {
             alone: subject.is_some() && others.is_empty(),
@@ -232,7 +231,7 @@ impl Rules {
                 configured,
                 Some(Resolution::Missing | Resolution::Empty)
             ),
-            sibling_reaches: siblings.iter().any(|v| digest.vantages[*v].reaches()),
+            sibling_reaches: siblings.iter().any(|v| digest.vantages[*v].succeeds(case)),
             network_wide: siblings.iter().any(|v| digest.vantages[*v].fails())
                 && reaching_networks >= 2,
             all_well: somebody_reaches

@@ -1055,3 +1055,279 @@ fn the_host_does_not_answer_echo_requests() {
         Mechanism::Refused,
     );
 }
+
+fn aimed(target: &str) -> World {
+    let mut world = World::new();
+    world.target = Target::parse(target).unwrap();
+    world
+}
+
+#[test]
+fn a_bare_name() {
+    let run = aimed("dns://shop.example").run();
+    expect(&run, Scope::Ok, None, Mechanism::None);
+    assert_eq!(
+        run.verdict.headline,
+        "Resolves from here and from 5 other networks"
+    );
+    for (said, cause) in [
+        (Name::Missing, CauseId::DnsMissing),
+        (Name::Failed, CauseId::DnsBroken),
+    ] {
+        let run = aimed("dns://shop.example")
+            .resolve(move |_, control| {
+                if control {
+                    Name::Is(vec![])
+                } else {
+                    said.clone()
+                }
+            })
+            .run();
+        expect(&run, Scope::Global, Some(cause), Mechanism::Dns);
+    }
+    let run = aimed("dns://shop.example")
+        .resolve(|v, control| {
+            if v == "you" && !control {
+                Name::Missing
+            } else {
+                Name::Is(vec![])
+            }
+        })
+        .run();
+    expect(
+        &run,
+        Scope::Local,
+        Some(CauseId::LocalResolver),
+        Mechanism::Dns,
+    );
+}
+
+#[test]
+fn a_bare_echo() {
+    let run = aimed("ping://shop.example").run();
+    expect(&run, Scope::Ok, None, Mechanism::None);
+    let run = aimed("ping://shop.example").echo(|_| false).run();
+    assert_eq!(run.verdict.scope, Scope::Global, "{}", run.verdict.headline);
+    assert_eq!(run.verdict.mechanism, Mechanism::Timeout);
+    patient(&run);
+}
+
+#[test]
+fn an_address_instead_of_a_name() {
+    for target in [
+        "198.18.1.10:443",
+        "https://[2001:db8:1::10]/",
+        "tcp://198.18.1.10:22",
+    ] {
+        let run = aimed(target).run();
+        expect(&run, Scope::Ok, None, Mechanism::None);
+        quick(&run);
+        let run = aimed(target)
+            .connect(|t| {
+                if t.target() && t.by("you") {
+                    Reply::Icmp(
+                        if t.v4() { 3 } else { 1 },
+                        if t.v4() { 3 } else { 4 },
+                        if t.v4() { WEB4 } else { WEB6 },
+                        None,
+                    )
+                } else {
+                    Reply::Ok
+                }
+            })
+            .run();
+        expect(
+            &run,
+            Scope::SourceAddress,
+            Some(CauseId::IpBan),
+            Mechanism::Refused,
+        );
+        quick(&run);
+    }
+}
+
+#[test]
+fn a_target_in_the_own_network() {
+    let run = aimed("http://192.168.77.20/").run();
+    expect(&run, Scope::Ok, None, Mechanism::None);
+    assert_eq!(run.verdict.headline, "Reachable from here");
+    assert!(run.verdict.advisories.is_empty());
+    let run = aimed("http://192.168.77.20/")
+        .connect(|t| {
+            if t.target() && t.port == 80 {
+                Reply::Rst(Some(0.4))
+            } else {
+                Reply::Ok
+            }
+        })
+        .run();
+    assert_eq!(run.verdict.scope, Scope::Local, "{}", run.verdict.headline);
+    assert_eq!(run.verdict.mechanism, Mechanism::Refused);
+    eprintln!(
+        "{} {:?}",
+        run.verdict.headline,
+        run.verdict.causes.first().map(|c| c.id)
+    );
+    let run = aimed("http://192.168.77.20/")
+        .connect(|t| if t.target() { Reply::Drop } else { Reply::Ok })
+        .echo(|t| t.control)
+        .run();
+    assert_eq!(run.verdict.scope, Scope::Local, "{}", run.verdict.headline);
+    eprintln!(
+        "{} {:?}",
+        run.verdict.headline,
+        run.verdict.causes.first().map(|c| c.id)
+    );
+}
+
+#[test]
+fn two_vantages_with_nothing_in_common_make_no_region() {
+    let run = World::new()
+        .no_subject()
+        .connect(|t| {
+            if t.web() && (t.by("nyc") || t.by("par")) {
+                Reply::Drop
+            } else {
+                Reply::Ok
+            }
+        })
+        .run();
+    assert!(
+        matches!(run.verdict.scope, Scope::Ok | Scope::Inconclusive),
+        "{}",
+        run.verdict.headline
+    );
+    assert!(run.verdict.scope == Scope::Inconclusive || run.verdict.advisories.len() == 2);
+}
+
+#[test]
+fn too_many_requests() {
+    let run = World::new()
+        .connect(|t| {
+            if t.web() && t.by("you") {
+                Reply::Http(429)
+            } else {
+                Reply::Ok
+            }
+        })
+        .run();
+    expect(
+        &run,
+        Scope::SourceAddress,
+        Some(CauseId::RateLimited),
+        Mechanism::Http,
+    );
+}
+
+#[test]
+fn few_vantages() {
+    // One other network is enough to say that it is not everywhere, and nobody is there to tell address from network.
+    let run = World::new()
+        .without(&["sibling", "ams", "nyc", "sgp", "par"])
+        .connect(banned)
+        .run();
+    expect(
+        &run,
+        Scope::Source,
+        Some(CauseId::IpBan),
+        Mechanism::Refused,
+    );
+    let run = World::new()
+        .without(&["sibling", "ams", "nyc", "sgp", "par"])
+        .connect(|t| if t.web() { Reply::Rst(None) } else { Reply::Ok })
+        .run();
+    expect(
+        &run,
+        Scope::Global,
+        Some(CauseId::ServiceDown),
+        Mechanism::Refused,
+    );
+}
+
+#[test]
+fn alone_what_the_target_signs_is_proof() {
+    for (reply, cause, mechanism) in [
+        (
+            Reply::Tls(CertificateError::Expired),
+            CauseId::CertificateExpired,
+            Mechanism::Tls,
+        ),
+        (Reply::Http(503), CauseId::HttpError, Mechanism::Http),
+    ] {
+        let run = World::new()
+            .alone()
+            .connect(move |t| if t.web() { reply } else { Reply::Ok })
+            .run();
+        expect(&run, Scope::Global, Some(cause), mechanism);
+    }
+    let missing = |v: &str, control: bool| {
+        if control || v == "nobody" {
+            Name::Is(vec![])
+        } else {
+            Name::Missing
+        }
+    };
+    let run = World::new().alone().resolve(missing).run();
+    assert_eq!(run.verdict.scope, Scope::Inconclusive);
+    let mut world = World::new().alone().resolve(missing);
+    world.resolvers = vec![ip("198.18.0.54")];
+    expect(
+        &world.run(),
+        Scope::Global,
+        Some(CauseId::DnsMissing),
+        Mechanism::Dns,
+    );
+}
+
+#[test]
+fn a_wide_name_is_tried_at_every_address() {
+    // The subject's resolver gives one address, the others' another: both are tried from here.
+    let run = World::new()
+        .resolve(|v, control| match (control, v) {
+            (true, _) => Name::Is(vec![]),
+            (_, "you" | "sibling") => Name::Is(vec![ip(WEB4)]),
+            _ => Name::Is(vec![ip("198.18.1.11")]),
+        })
+        .run();
+    expect(&run, Scope::Ok, None, Mechanism::None);
+    assert_eq!(run.rounds, 2);
+    // And one that is dead for everybody is found though only others were sent there.
+    let run = World::new()
+        .resolve(|v, control| match (control, v) {
+            (true, _) => Name::Is(vec![]),
+            (_, "you" | "sibling") => Name::Is(vec![ip(WEB4)]),
+            _ => Name::Is(vec![ip(WEB4), ip("198.18.1.11")]),
+        })
+        .connect(|t| {
+            if t.web() && t.address == ip("198.18.1.11") {
+                Reply::Rst(None)
+            } else {
+                Reply::Ok
+            }
+        })
+        .run();
+    expect(
+        &run,
+        Scope::TargetAddress,
+        Some(CauseId::AddressDown),
+        Mechanism::Refused,
+    );
+}
+
+#[test]
+fn a_vantage_that_lies_about_the_name_adds_no_address() {
+    let run = World::new()
+        .resolve(|v, control| match (control, v) {
+            (false, "nyc") => Name::Is(vec![ip("198.18.6.66")]),
+            _ => Name::Is(vec![]),
+        })
+        .connect(|t| {
+            if t.address == ip("198.18.6.66") {
+                Reply::Drop
+            } else {
+                Reply::Ok
+            }
+        })
+        .run();
+    expect(&run, Scope::Ok, None, Mechanism::None);
+}

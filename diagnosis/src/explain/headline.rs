@@ -38,12 +38,18 @@ fn reachable(f: Finding<'_>) -> String {
     let here = f
         .subject()
         .is_some_and(|s| f.digest.vantages[s].says_something());
-    let others = networks(f, |v| f.digest.vantages[v].reaches() && !f.is_sibling(v));
+    let others = networks(f, |v| {
+        f.digest.vantages[v].succeeds(f.case) && !f.is_sibling(v)
+    });
     let verb = if f.case.target.layer == onlyhere_proto::Layer::Dns {
         "Resolves"
     } else {
         "Reachable"
     };
+    let here = here
+        && f.subject().is_some_and(|s| {
+            f.digest.vantages[s].succeeds(f.case) || !f.digest.vantages[s].odd_attempts.is_empty()
+        });
     match (here, others) {
         (true, 0) => format!("{verb} from here"),
         (true, n) => format!(
