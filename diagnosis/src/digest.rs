@@ -12,7 +12,7 @@ use onlyhere_proto::{
 };
 
 use crate::addresses::{is_host, is_question_for_target, resolved_addresses, shared_addresses};
-use crate::case::Case;
+use crate::case::{Case, is_private_address};
 use crate::resolution::{Resolution, resolution_of};
 use crate::sign::{Distance, Kind, Sign, kind_of, origin_of};
 
@@ -370,7 +370,8 @@ impl Digest {
             };
             let distance = Distance {
                 host: Self::round_trip(seen, address),
-                outside: seen.outside,
+                // The own line's length says nothing of what stands on this side of it.
+                outside: seen.outside.filter(|_| !is_private_address(ip)),
             };
             seen.attempts.push(Attempt {
                 address,

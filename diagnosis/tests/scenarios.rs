@@ -1156,28 +1156,27 @@ fn a_target_in_the_own_network() {
         .connect(|t| {
             if t.target() && t.port == 80 {
                 Reply::Rst(Some(0.4))
+            } else if t.target() {
+                Reply::Drop
             } else {
                 Reply::Ok
             }
         })
+        .echo(|t| t.control)
         .run();
-    assert_eq!(run.verdict.scope, Scope::Local, "{}", run.verdict.headline);
-    assert_eq!(run.verdict.mechanism, Mechanism::Refused);
-    eprintln!(
-        "{} {:?}",
-        run.verdict.headline,
-        run.verdict.causes.first().map(|c| c.id)
+    expect(
+        &run,
+        Scope::Local,
+        Some(CauseId::ServiceDown),
+        Mechanism::Refused,
     );
+    assert_eq!(run.verdict.headline, "Refused in your own network");
     let run = aimed("http://192.168.77.20/")
         .connect(|t| if t.target() { Reply::Drop } else { Reply::Ok })
         .echo(|t| t.control)
         .run();
     assert_eq!(run.verdict.scope, Scope::Local, "{}", run.verdict.headline);
-    eprintln!(
-        "{} {:?}",
-        run.verdict.headline,
-        run.verdict.causes.first().map(|c| c.id)
-    );
+    assert_eq!(run.verdict.causes[0].id, CauseId::HostDown);
 }
 
 #[test]

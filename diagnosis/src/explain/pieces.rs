@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onlyhere_proto::Stage;
+use onlyhere_proto::{Layer, Stage};
 
 use super::Finding;
 use super::headline::networks;
@@ -45,6 +45,11 @@ pub(super) fn pieces(f: Finding<'_>) -> Vec<Piece> {
     all.extend(echoes(f));
     all.extend(other_ports(f));
     all.extend(later_slots(f));
+    if f.case.target.layer == Layer::Ping {
+        for piece in &mut all {
+            piece.says = piece.says.replace("connect", "answer");
+        }
+    }
     all
 }
 
