@@ -295,26 +295,32 @@ impl Daemon {
         seconds: u64,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<(), LabError> {
+        self.wait_until(what, seconds, |said| said.lines().any(&wanted))
+    }
+
+    /// Waits until `there` says yes, given the output so far; fails early when the program ends.
+    pub fn wait_until(
+        &mut self,
+        what: &str,
+        seconds: u64,
+        there: impl Fn(&str) -> bool,
+    ) -> Result<(), LabError> {
         let name = self.name.clone();
-        wait_until(&format!("{name}: {what}"), seconds, || {
-            if self.said().lines().any(&wanted) {
+        let waited = wait_until(&format!("{name}: {what}"), seconds, || {
+            if there(&self.said()) {
                 return Ok(true);
             }
             match self.child.try_wait() {
                 Ok(Some(status)) => Err(LabError::Late {
                     what: format!("{name}: {what} (it ended with {status})"),
                     seconds,
-                    tail: format!(":\n{}", tail(&self.said(), 15)),
+                    tail: String::new(),
                 }),
                 _ => Ok(false),
             }
-        })
-        .map_err(|error| match error {
-            LabError::Late {
-                what,
-                seconds,
-                tail: empty,
-            } if empty.is_empty() => LabError::Late {
+        });
+        waited.map_err(|error| match error {
+            LabError::Late { what, seconds, .. } => LabError::Late {
                 what,
                 seconds,
                 tail: format!(":\n{}", tail(&self.said(), 15)),

@@ -14,16 +14,18 @@ pub use nginx::{Site, SiteSettings};
 pub use unbound::{Records, Resolver};
 
 use crate::LabError;
-use crate::lab::Host;
-use crate::lab::wait_until;
+use crate::lab::{Daemon, Host};
 
-/// Waits until something in the host accepts TCP connections on `port`.
-pub(crate) fn wait_for_port(host: &Host, port: u16, seconds: u64) -> Result<(), LabError> {
-    wait_until(
-        &format!("a listener on port {port} of {}", host.name()),
-        seconds,
-        || Ok(listens(host, port)),
-    )
+/// Waits until the daemon accepts TCP connections on `port`; fails early when it ends.
+pub(crate) fn wait_for_port(
+    host: &Host,
+    daemon: &mut Daemon,
+    port: u16,
+    seconds: u64,
+) -> Result<(), LabError> {
+    daemon.wait_until(&format!("listening on port {port}"), seconds, |_| {
+        listens(host, port)
+    })
 }
 
 /// Reads the kernel's socket table of the host from outside: no packet, no process (proc(5), `/proc/net/tcp`).

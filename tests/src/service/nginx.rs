@@ -57,7 +57,7 @@ impl Site {
             .replace("KEY", &key.display().to_string());
         let file = dir.join("nginx.conf");
         write(&file, config)?;
-        let daemon = host.daemon(
+        let mut daemon = host.daemon(
             "nginx",
             host.command("nginx")
                 .arg("-e")
@@ -65,7 +65,7 @@ impl Site {
                 .arg("-c")
                 .arg(&file),
         )?;
-        wait_for_port(host, 443, 20)?;
+        wait_for_port(host, &mut daemon, 443, 20)?;
         Ok(Self { daemon, errors })
     }
 
@@ -84,6 +84,7 @@ impl Site {
 /// failed logins at level `error`, which is what fail2ban's own filter reads.
 const CONFIG: &str = r#"daemon off;
 master_process off;
+user root root;
 pid DIR/nginx.pid;
 error_log DIR/error.log error;
 events { worker_connections 512; }
