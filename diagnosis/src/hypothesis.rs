@@ -76,6 +76,9 @@ impl Hypothesis {
     /// Whether it predicts anything else than health for something that was seen. What nobody looked at can be broken
     /// without end; a hypothesis without a trace must not draw probability from those that have one.
     fn touches(&self, digest: &Digest) -> bool {
+        if self.entry.needs == Needs::PrivateAnswer {
+            return true;
+        }
         let of_vantage = |(vantage, seen): (usize, &crate::digest::Seen)| {
             self.affected[vantage]
                 && ((self.entry.dns.is_some() && seen.resolution.is_some())
@@ -162,6 +165,7 @@ fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
         Needs::Tls => target.is_tls(),
         Needs::Http => target.depth() == onlyhere_proto::Stage::Http,
         Needs::Name => case.is_name(),
+        Needs::PrivateAnswer => leads_inside(case, digest),
     }
 }
 
@@ -176,6 +180,21 @@ pub(crate) fn hosts_entry_differs(case: &Case, digest: &Digest, subject: usize) 
         .chain(case.subject.local.hosts_entries.iter().copied())
         .collect();
     !entries.is_empty() && entries.iter().all(|ip| digest.address_index(*ip).is_none())
+}
+
+/// Whether the name has addresses, two vantages at least were given them, and none of them is public.
+fn leads_inside(case: &Case, digest: &Digest) -> bool {
+    let asked: BTreeSet<usize> = digest
+        .addresses
+        .iter()
+        .flat_map(|a| a.resolved_by.iter().copied())
+        .collect();
+    case.is_name()
+        && asked.len() >= 2
+        && digest
+            .addresses
+            .iter()
+            .all(|a| crate::case::is_private_address(a.ip))
 }
 
 fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hypothesis>) {

@@ -326,6 +326,22 @@ pub(crate) const DATACENTERS_DENIED: Row = Row::new(
     ],
     &[(Place::Server, 0.6), (Place::Edge, 0.4)],
 );
+/// An address of somebody's inside network, tried from outside it.
+pub(crate) const LEADS_INSIDE: Row = Row::new(
+    &[
+        (Kind::Timeout, 0.5),
+        (Kind::Rst, 0.2),
+        (Kind::Unreachable, 0.2),
+        (Kind::TlsName, 0.05),
+        (Kind::TlsUntrusted, 0.03),
+        (Kind::Ok, 0.02),
+    ],
+    &[
+        (Place::Server, 0.5),
+        (Place::Near, 0.3),
+        (Place::Middle, 0.2),
+    ],
+);
 /// Too many requests.
 pub(crate) const LIMITED: Row =
     Row::new(&[(Kind::HttpLimited, 0.95), (Kind::HttpServer, 0.05)], &[]);
@@ -452,6 +468,7 @@ mod tests {
             &DENIED_BY_WAF,
             &DATACENTERS_DENIED,
             &LIMITED,
+            &LEADS_INSIDE,
             &GEO_DENIED,
             &OVERLOAD,
             &ANYTHING,

@@ -73,6 +73,8 @@ pub(crate) enum Needs {
     Http,
     /// The host has a name.
     Name,
+    /// The name leads everybody to an address that means something inside one network only.
+    PrivateAnswer,
 }
 
 /// One cause in one mode.
@@ -271,6 +273,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(WrongAddress, Global, Actor::DnsOperator, 0.001, Everyone, SILENCE).host(HostSeen::Dead).needs(Needs::Name),
     entry(WrongAddress, Global, Actor::DnsOperator, 0.001, Everyone, RESET_BY_SERVER).needs(Needs::Name),
     entry(WrongAddress, Global, Actor::DnsOperator, 0.001, Everyone, WRONG_NAME).needs(Needs::Name),
+    entry(WrongAddress, Global, Actor::DnsOperator, 10.00, Everyone, LEADS_INSIDE).host(HostSeen::Perhaps).needs(Needs::PrivateAnswer),
     entry(RoutingFault, Global, Actor::Transit, 0.004, Everyone, NO_ROUTE_ON_THE_WAY).host(HostSeen::Dead),
     entry(DnsMissing, Global, Actor::DnsOperator, 0.030, Everyone, HEALTHY).dns(NAME_MISSING).needs(Needs::Name),
     entry(DnsBroken, Global, Actor::DnsOperator, 0.030, Everyone, HEALTHY).dns(ZONE_BROKEN).needs(Needs::Name),

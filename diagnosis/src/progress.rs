@@ -143,25 +143,20 @@ impl Progress {
     }
 }
 
-/// The addresses found, once both record types have been answered by the system's resolver (or the hosts file has).
+/// The addresses found, once both record types have been answered for by the system's resolver.
 fn resolved(own: &[&Observation]) -> Option<BTreeSet<IpAddr>> {
     let mut types = BTreeSet::new();
     let mut addresses = BTreeSet::new();
-    let mut hosts_file = false;
     for observation in own.iter().filter(|o| o.stage == Stage::Dns) {
         let Some(Facts::Dns(facts)) = &observation.facts else {
             continue;
         };
-        match facts.kind {
-            ResolverKind::System => {
-                types.insert(facts.record_type);
-            }
-            ResolverKind::HostsFile => hosts_file = true,
-            _ => continue,
+        if facts.kind == ResolverKind::System {
+            types.insert(facts.record_type);
         }
         addresses.extend(facts.answers.iter().map(|a| a.address));
     }
-    (types.len() == 2 || hosts_file).then_some(addresses)
+    (types.len() == 2).then_some(addresses)
 }
 
 fn is_final(own: &[&Observation], ip: IpAddr, depth: Stage, is_tls: bool) -> bool {

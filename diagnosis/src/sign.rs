@@ -104,7 +104,7 @@ impl Kind {
         }
     }
 
-    /// Whether an ICMP error said so.
+    /// Whether an ICMP error, or the own kernel in its stead, said so.
     pub(crate) const fn is_icmp(self) -> bool {
         matches!(
             self,
@@ -239,7 +239,7 @@ pub(crate) fn origin_of(
         Some(SaidBy::Icmp { icmp }) if kind.is_icmp() => {
             Origin::Exact(place_of(icmp.from, observation, distance.host, gateway))
         }
-        Some(SaidBy::Kernel) if kind == Kind::Prohibited => Origin::Exact(Place::Own),
+        Some(SaidBy::Kernel) if kind.is_icmp() => Origin::Exact(Place::Own),
         _ if kind == Kind::Rst => origin_by_time(observation.elapsed_ms.0 as f64, distance),
         _ => Origin::Unknown,
     }
@@ -313,5 +313,125 @@ fn same_site(a: IpAddr, b: IpAddr) -> bool {
         (IpAddr::V4(_), IpAddr::V4(_)) => same_lan(a, b),
         (IpAddr::V6(a), IpAddr::V6(b)) => a.segments()[..3] == b.segments()[..3],
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onlyhere_proto::{
+        Family, IcmpError, Micros, Observation, Outcome, Purpose, SaidBy, Stage, Timestamp,
+    };
+
+    use super::*;
+
+    fn refused(elapsed_ms: f64, said_by: SaidBy, v4: bool) -> Observation {
+        let (source, address): (IpAddr, IpAddr) = if v4 {
+            (
+                "192.168.77.10".parse().unwrap(),
+                "198.18.1.10".parse().unwrap(),
+            )
+        } else {
+            (
+                "2001:db8:3:101::10".parse().unwrap(),
+                "2001:db8:1::10".parse().unwrap(),
+            )
+        };
+        Observation {
+            check: "01JD0000000000000000000000".parse().unwrap(),
+            request: 1,
+            sequence: 0,
+            vantage: "you".parse().unwrap(),
+            purpose: Purpose::Target,
+            stage: Stage::Tcp,
+            host: "shop.example".into(),
+            source: Some(source),
+            address: Some(address),
+            port: Some(443),
+            family: Some(Family::of(address)),
+            started_at: Timestamp(0),
+            elapsed_ms: Micros((elapsed_ms * 1_000.0) as u64),
+            slot: 0,
+            outcome: Outcome::Refused,
+            said_by: Some(said_by),
+            detail: None,
+            facts: None,
+        }
+    }
+
+    fn icmp(from: &str) -> SaidBy {
+        let from: IpAddr = from.parse().unwrap();
+        let (icmp_type, code) = if from.is_ipv4() { (3, 3) } else { (1, 4) };
+        SaidBy::Icmp {
+            icmp: IcmpError {
+                icmp_type,
+                code,
+                from,
+            },
+        }
+    }
+
+    #[test]
+    fn the_sender_of_an_icmp_error_is_placed() {
+        for (from, ms, place) in [
+            ("192.168.77.10", 0.1, Place::Own),
+            ("127.0.0.1", 0.1, Place::Own),
+            ("192.168.77.1", 0.4, Place::Near),
+            ("10.3.0.1", 0.9, Place::Near),
+            ("10.3.0.1", 12.0, Place::Middle),
+            ("198.18.3.20", 0.5, Place::Near),
+            ("198.18.3.1", 12.0, Place::Middle),
+            ("198.18.1.1", 33.0, Place::Edge),
+            ("198.18.1.10", 34.0, Place::Server),
+            ("2001:db8:3:101::10", 0.1, Place::Own),
+            ("2001:db8:3:101::1", 0.4, Place::Near),
+            ("fe80::1", 0.4, Place::Near),
+            ("2001:db8:3::1", 12.0, Place::Middle),
+            ("2001:db8:1::1", 33.0, Place::Edge),
+            ("2001:db8:1::10", 34.0, Place::Server),
+        ] {
+            let observation = refused(ms, icmp(from), !from.contains(':'));
+            let distance = Distance {
+                host: Some(34_000.0),
+                outside: None,
+            };
+            let kind = kind_of(&observation).unwrap();
+            assert_eq!(kind, Kind::PortUnreachable);
+            assert_eq!(
+                origin_of(
+                    &observation,
+                    kind,
+                    distance,
+                    Some("198.18.3.20".parse().unwrap())
+                ),
+                Origin::Exact(place),
+                "{from}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_reset_places_it() {
+        let at = |ms: f64, host: Option<f64>, outside: Option<f64>| {
+            let observation = refused(ms, SaidBy::Rst, true);
+            let distance = Distance {
+                host: host.map(|ms| ms * 1_000.0),
+                outside: outside.map(|ms| ms * 1_000.0),
+            };
+            origin_of(&observation, Kind::Rst, distance, None)
+        };
+        assert_eq!(at(0.08, Some(71.0), None), Origin::AtOnce);
+        assert_eq!(at(0.9, Some(34.0), None), Origin::Close);
+        assert_eq!(at(12.0, Some(34.0), None), Origin::Between);
+        assert_eq!(at(33.0, Some(34.0), None), Origin::Far);
+        // A loaded machine is late, and so is its echo: only the ratio counts.
+        assert_eq!(at(45.0, Some(34.0), None), Origin::Far);
+        assert_eq!(
+            at(0.08, Some(0.4), None),
+            Origin::Unknown,
+            "too near to tell"
+        );
+        assert_eq!(at(0.9, None, Some(20.0)), Origin::PerhapsClose);
+        assert_eq!(at(30.0, None, Some(20.0)), Origin::PerhapsFar);
+        assert_eq!(at(30.0, None, None), Origin::Unknown);
     }
 }

@@ -373,7 +373,11 @@ fn mechanism(
             top = (mechanism, count);
         }
     }
-    top.0
+    match (top.0, cause) {
+        // Nobody could even try: the name itself is what is wrong.
+        (Mechanism::None, Some(CauseId::WrongAddress)) => Mechanism::Dns,
+        (mechanism, _) => mechanism,
+    }
 }
 
 /// How it shows to one vantage: the commonest of its failures, at the addresses in question.

@@ -1330,3 +1330,21 @@ fn a_vantage_that_lies_about_the_name_adds_no_address() {
         .run();
     expect(&run, Scope::Ok, None, Mechanism::None);
 }
+
+#[test]
+fn a_name_that_leads_inside_somebodys_network() {
+    for reply in [Reply::Drop, Reply::NoFamily] {
+        let run = World::new()
+            .addresses(&["10.1.2.3"])
+            .connect(move |t| match (t.target(), t.vantage) {
+                (true, "you") => reply,
+                (true, _) => Reply::NoFamily,
+                _ => Reply::Ok,
+            })
+            .echo(|t| t.control)
+            .run();
+        assert_eq!(run.verdict.scope, Scope::Global, "{}", run.verdict.headline);
+        assert_eq!(run.verdict.causes[0].id, CauseId::WrongAddress);
+        assert_ne!(run.verdict.mechanism, Mechanism::None);
+    }
+}

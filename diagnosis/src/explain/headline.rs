@@ -79,6 +79,9 @@ fn what(f: Finding<'_>) -> String {
     let status = statuses(f);
     match (f.decision.mechanism, f.decision.cause()) {
         (Mechanism::Dns, Some(CauseId::DnsMissing)) => "Name not found".to_owned(),
+        (Mechanism::Dns, Some(CauseId::WrongAddress)) => {
+            "Name leads to a private address".to_owned()
+        }
         (Mechanism::Dns, _) => "Name does not resolve".to_owned(),
         (Mechanism::Tls, Some(CauseId::CertificateExpired)) => "Certificate not valid".to_owned(),
         (Mechanism::Tls, Some(CauseId::CertificateMismatch | CauseId::DnsStale)) => {
