@@ -95,6 +95,9 @@ impl Stage {
             Action::NginxStatus { host, status } => {
                 self.change_site(host, |site| site.status = *status)
             }
+            Action::NginxForbids { host, sources } => {
+                self.change_site(host, |site| site.forbidden.clone_from(sources))
+            }
             Action::Certificate { host, kind } => {
                 self.change_site(host, |site| site.certificate = *kind)
             }
@@ -110,6 +113,10 @@ impl Stage {
                 self.internet.wire(wire).map(|wire| wire.set_delay(delay))
             }
             Action::Dns { name, addresses } => self.change_records(name, addresses),
+            Action::Resolver { host, address } => self
+                .internet
+                .host(host)?
+                .use_resolvers(&[address.to_string()]),
             Action::HostsEntry {
                 host,
                 name,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::{Authority, CertificateKind, wait_for_port};
 use crate::LabError;
 use crate::error::{make_dir, write};
@@ -14,6 +16,8 @@ pub struct SiteSettings {
     pub names: Vec<String>,
     /// The HTTP status of every page but `/login`.
     pub status: u16,
+    /// Visitors it answers with 403.
+    pub forbidden: Vec<IpNet>,
     /// The certificate it shows.
     pub certificate: CertificateKind,
 }
@@ -24,6 +28,7 @@ impl SiteSettings {
         Self {
             names,
             status: 200,
+            forbidden: Vec::new(),
             certificate: CertificateKind::Valid,
         }
     }
@@ -49,10 +54,17 @@ impl Site {
             authority.issue(&settings.names, settings.certificate, &dir, "site")?;
         write(&dir.join("members"), "owner:{PLAIN}the right password\n")?;
         let errors = dir.join("error.log");
+        // `return` comes before access rules in nginx, so the status is chosen by the visitor's address.
+        let forbidden: String = settings
+            .forbidden
+            .iter()
+            .map(|source| format!("{source} 1;\n"))
+            .collect();
         let config = CONFIG
             .replace("DIR", &dir.display().to_string())
             .replace("NAMES", &settings.names.join(" "))
             .replace("STATUS", &settings.status.to_string())
+            .replace("FORBIDDEN", &forbidden)
             .replace("CERTIFICATE", &certificate.display().to_string())
             .replace("KEY", &key.display().to_string());
         let file = dir.join("nginx.conf");
@@ -96,6 +108,10 @@ http {
     uwsgi_temp_path DIR/uwsgi;
     scgi_temp_path DIR/scgi;
     default_type text/plain;
+    geo $forbidden {
+        default 0;
+        FORBIDDEN
+    }
     server {
         listen 80 default_server;
         listen [::]:80 default_server ipv6only=on;
@@ -105,6 +121,7 @@ http {
         ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate CERTIFICATE;
         ssl_certificate_key KEY;
+        if ($forbidden) { return 403 "forbidden\n"; }
         location / { return STATUS "the shop\n"; }
         location /login {
             auth_basic "members";
