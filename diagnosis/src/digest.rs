@@ -65,18 +65,12 @@ impl Attempt {
 /// What a control came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Control {
-    /// Its host.
-    pub(crate) host: String,
     /// Whether any of its addresses worked; `None` when nothing could be measured.
     pub(crate) ok: Option<bool>,
     /// Whether it worked over IPv4.
     pub(crate) v4: Option<bool>,
     /// Whether it worked over IPv6.
     pub(crate) v6: Option<bool>,
-    /// Whether it failed with a certificate that does not verify.
-    pub(crate) bad_certificate: bool,
-    /// Whether its name did not resolve.
-    pub(crate) unresolved: bool,
 }
 
 /// What one vantage saw.
@@ -226,7 +220,7 @@ impl Digest {
                 continue;
             };
             match asked.purpose {
-                Purpose::Control => seen.controls.push(read_control(asked, &group)),
+                Purpose::Control => seen.controls.push(read_control(&group)),
                 Purpose::OtherPort => self.read_other_port(&group, &mut seen),
                 _ => self.read_attempts(case, asked, &group, gateway, &mut seen),
             }
@@ -373,25 +367,34 @@ impl Digest {
                 // The own line's length says nothing of what stands on this side of it.
                 outside: seen.outside.filter(|_| !is_private_address(ip)),
             };
-            seen.attempts.push(Attempt {
-                address,
-                slot: asked.slot,
-                depth: if kind == Kind::Ok {
-                    deciding.stage
-                } else {
-                    asked.depth.max(deciding.stage)
-                },
-                sign: Sign {
-                    kind,
-                    origin: origin_of(deciding, kind, distance, gateway),
-                },
-                elapsed: deciding.elapsed_ms.0,
-                connect: connect_time(&stages),
-                icmp: icmp_of(deciding),
-                status: status_of(deciding),
-                certificate: certificate_of(&stages),
-            });
+            let origin = origin_of(deciding, kind, distance, gateway);
+            let sign = Sign { kind, origin };
+            let attempt = attempt(address, asked, deciding, &stages, sign);
+            seen.attempts.push(attempt);
         }
+    }
+}
+
+fn attempt(
+    address: usize,
+    asked: &CheckRequest,
+    deciding: &Observation,
+    stages: &[&Observation],
+    sign: Sign,
+) -> Attempt {
+    Attempt {
+        address,
+        slot: asked.slot,
+        depth: match sign.kind {
+            Kind::Ok => deciding.stage,
+            _ => asked.depth.max(deciding.stage),
+        },
+        sign,
+        elapsed: deciding.elapsed_ms.0,
+        connect: connect_time(stages),
+        icmp: icmp_of(deciding),
+        status: status_of(deciding),
+        certificate: certificate_of(stages),
     }
 }
 
@@ -432,23 +435,31 @@ fn certificate_of(stages: &[&Observation]) -> Option<String> {
     })
 }
 
-/// How the page that a redirect leads to on another host failed, when no address of that host gave it.
+/// How the page that a redirect leads to on another host failed, when no address of that host gave it; a name that
+/// leads nowhere is a page that is not there.
 fn failed_redirect(asked: &CheckRequest, group: &[&Observation]) -> Option<Kind> {
-    let kinds: Vec<(Stage, Kind)> = group
+    let elsewhere: Vec<&&Observation> = group
         .iter()
         .filter(|o| !is_host(&asked.target.host, &o.host) && o.stage != Stage::Icmp)
-        .filter_map(|o| Some((o.stage, kind_of(o)?)))
         .collect();
-    let reached = kinds
+    let kinds = || {
+        elsewhere
+            .iter()
+            .filter_map(|o| Some((o.stage, kind_of(o)?)))
+    };
+    if kinds().any(|(stage, kind)| stage == Stage::Http && kind == Kind::Ok) {
+        return None;
+    }
+    let failed = kinds().map(|(_, kind)| kind).find(|kind| *kind != Kind::Ok);
+    let mut names = elsewhere
         .iter()
-        .any(|(stage, kind)| *stage == Stage::Http && *kind == Kind::Ok);
-    kinds
-        .iter()
-        .map(|(_, kind)| *kind)
-        .find(|kind| *kind != Kind::Ok && !reached)
+        .filter(|o| o.stage == Stage::Dns && o.outcome != Outcome::NotMeasured)
+        .peekable();
+    let nowhere = names.peek().is_some() && names.all(|o| o.outcome != Outcome::Ok);
+    failed.or_else(|| nowhere.then_some(Kind::HttpOther))
 }
 
-fn read_control(asked: &CheckRequest, group: &[&Observation]) -> Control {
+fn read_control(group: &[&Observation]) -> Control {
     let worked = |family: Family| {
         let mut by_address: BTreeMap<IpAddr, bool> = BTreeMap::new();
         for observation in group {
@@ -462,26 +473,14 @@ fn read_control(asked: &CheckRequest, group: &[&Observation]) -> Control {
         (!by_address.is_empty()).then(|| by_address.values().any(|ok| *ok))
     };
     let (v4, v6) = (worked(Family::V4), worked(Family::V6));
-    let unresolved = group.iter().any(|o| o.stage == Stage::Dns)
-        && group
-            .iter()
-            .filter(|o| o.stage == Stage::Dns && o.outcome != Outcome::NotMeasured)
-            .all(|o| o.outcome != Outcome::Ok)
-        && v4.is_none()
-        && v6.is_none()
-        && group
-            .iter()
-            .any(|o| o.stage == Stage::Dns && o.outcome != Outcome::NotMeasured);
+    let mut names = group
+        .iter()
+        .filter(|o| o.stage == Stage::Dns && o.outcome != Outcome::NotMeasured)
+        .peekable();
+    let unresolved = names.peek().is_some() && names.all(|o| o.outcome != Outcome::Ok);
     let ok = match (v4, v6) {
         (None, None) => unresolved.then_some(false),
         (a, b) => Some(a.unwrap_or(false) || b.unwrap_or(false)),
     };
-    Control {
-        host: asked.target.host.to_string(),
-        ok,
-        v4,
-        v6,
-        bad_certificate: group.iter().any(|o| o.outcome == Outcome::BadCertificate),
-        unresolved,
-    }
+    Control { ok, v4, v6 }
 }

@@ -186,6 +186,43 @@ fn whatever_was_not_measured_is_as_if_not_there() {
 }
 
 #[test]
+fn a_redirect_that_leads_nowhere_is_a_page_that_fails() {
+    for (stage, outcome) in [
+        (Stage::Dns, Outcome::Nxdomain),
+        (Stage::Tcp, Outcome::Refused),
+        (Stage::Http, Outcome::Ok),
+    ] {
+        let (mut investigation, observations, _) = opening_answers(&World::new());
+        for observation in observations {
+            if observation.stage == Stage::Http && observation.purpose == Purpose::Target {
+                let mut next = observation.clone();
+                next.sequence += 100;
+                next.host = "www.shop.example".into();
+                next.address = (stage != Stage::Dns).then(|| ip("198.18.1.99"));
+                (next.stage, next.outcome) = (stage, outcome);
+                next.said_by = (outcome == Outcome::Refused).then_some(SaidBy::Rst);
+                next.facts = None;
+                investigation.handle_observation(next);
+            }
+            investigation.handle_observation(observation);
+        }
+        investigation.handle_out_of_time();
+        let verdict = investigation.verdict();
+        let expected = match outcome {
+            Outcome::Ok => Scope::Ok,
+            _ => Scope::Global,
+        };
+        assert_eq!(verdict.scope, expected, "{outcome}: {}", verdict.headline);
+    }
+}
+
+#[test]
+fn a_shell_may_hand_it_from_thread_to_thread() {
+    fn check<T: Send + Sync>() {}
+    check::<Investigation>();
+}
+
+#[test]
 fn as_many_vantages_as_a_check_may_have() {
     let mut world = World::new().connect(|t| {
         if t.web() && t.by("you") {

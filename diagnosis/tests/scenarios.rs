@@ -693,6 +693,12 @@ fn s16_certificates() {
             Some(CauseId::TlsInterception),
             Mechanism::Tls,
         );
+        assert!(
+            run.verdict
+                .evidence
+                .iter()
+                .any(|e| e.says.contains("nobody else is shown this certificate"))
+        );
         quick(&run);
     }
 }

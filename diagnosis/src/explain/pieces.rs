@@ -90,12 +90,31 @@ fn own_attempts(f: Finding<'_>) -> Option<Piece> {
         } else {
             String::new()
         },
-    );
+    ) + other_certificate(f, first);
     Some(Piece {
         says,
         vantages: vec![subject],
         forget: Box::new(|s| s.attempts.clear()),
     })
+}
+
+/// Whether everybody else is shown another certificate than the subject, where that is what fails.
+fn other_certificate(f: Finding<'_>, own: &Attempt) -> &'static str {
+    let mut elsewhere = f
+        .others()
+        .flat_map(|v| &f.digest.vantages[v].attempts)
+        .filter_map(|a| a.certificate.as_ref())
+        .peekable();
+    let fails = matches!(
+        own.sign.kind,
+        Kind::TlsExpired | Kind::TlsName | Kind::TlsUntrusted | Kind::TlsOther
+    );
+    match (&own.certificate, elsewhere.peek().is_some()) {
+        (Some(own), true) if fails && elsewhere.all(|other| other != own) => {
+            "; nobody else is shown this certificate"
+        }
+        _ => "",
+    }
 }
 
 /// Where the subject's refusal was made.

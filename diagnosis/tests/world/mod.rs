@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use onlyhere_diagnosis::{Ask, Case, Investigation};
 use onlyhere_proto::{
-    CertificateError, CheckRequest, DnsAnswer, DnsFacts, Facts, Family, Host, HttpFacts, IcmpError,
-    Layer, Micros, Observation, Outcome, Purpose, RecordType, ResolverKind, SaidBy, Stage, Subject,
-    Target, TcpFacts, Timestamp, TlsFacts, Vantage, VantageClass, VantageName, Verdict,
+    Certificate, CertificateError, CheckRequest, DnsAnswer, DnsFacts, Facts, Family, Host,
+    HttpFacts, IcmpError, Layer, Micros, Observation, Outcome, Purpose, RecordType, ResolverKind,
+    SaidBy, Stage, Subject, Target, TcpFacts, Timestamp, TlsFacts, Vantage, VantageClass,
+    VantageName, Verdict,
 };
 
 pub(crate) const WEB4: &str = "198.18.1.10";
@@ -409,6 +410,7 @@ impl World {
                     Reply::Tls(error) => Some(error),
                     _ => None,
                 },
+                certificates: vec![certificate(outcome == Outcome::Ok)],
                 ..TlsFacts::default()
             });
             answer.stage(now, took, Stage::Tls, outcome, attempt, None, Some(facts));
@@ -506,6 +508,18 @@ impl World {
             case,
             log,
         }
+    }
+}
+
+/// The site's own, or somebody else's.
+fn certificate(own: bool) -> Certificate {
+    Certificate {
+        sha256: if own { "aa" } else { "bb" }.repeat(32),
+        subject: "CN=shop.example".into(),
+        names: vec!["shop.example".into()],
+        issuer: if own { "CN=Authority" } else { "CN=Shield" }.into(),
+        not_before: Timestamp(0),
+        not_after: Timestamp(4_000_000_000_000_000),
     }
 }
 
