@@ -11,11 +11,8 @@ use crate::resolution::Resolution;
 use crate::sign::{Kind, Origin, Sign};
 use crate::verdict;
 
-/// What the verdict must keep, whatever the stragglers say.
-const STANDS: f64 = 0.8;
-
-/// Whether the scope stays what it is, at 0.8 or more, when all stragglers turn out to succeed, to be silent or to be
-/// refused, and when those of any one AS turn out silent and the others succeed.
+/// Whether the scope that is reported stays what it is (which takes 0.8 or more) when all stragglers turn out to
+/// succeed, to be silent or to be refused, and when those of any one AS turn out silent and the others succeed.
 pub(crate) fn stands_whatever_comes(
     case: &Case,
     digest: &Digest,
@@ -39,21 +36,17 @@ pub(crate) fn stands_whatever_comes(
     });
     all.chain(silent).all(|digest| {
         let posterior = Posterior::new(case, &digest);
-        // What the model has it at, not what is shown: tempering is for showing.
-        let scopes = verdict::plain_scopes(case, &digest, &posterior);
-        scopes.get(&scope).is_some_and(|p| *p >= STANDS)
+        verdict::decide(case, &digest, &posterior).scope == scope
     })
 }
 
-/// The digest as it would be if these vantages saw nothing but this at every address.
+/// The digest as it would be if these vantages saw nothing but this at every address they have not tried yet.
 fn with(digest: &Digest, vantages: &BTreeSet<usize>, kind: Kind) -> Digest {
     let mut digest = digest.clone();
     let count = digest.addresses.len();
     for vantage in vantages {
         let seen = &mut digest.vantages[*vantage];
-        if !seen.attempts.is_empty() {
-            continue;
-        }
+        let tried: BTreeSet<usize> = seen.attempts.iter().map(|a| a.address).collect();
         if seen.resolution.is_none() {
             let silent = kind == Kind::Timeout && count == 0;
             let resolution = if silent {
@@ -64,7 +57,7 @@ fn with(digest: &Digest, vantages: &BTreeSet<usize>, kind: Kind) -> Digest {
             seen.resolution = Some(resolution);
             seen.resolutions.push(resolution);
         }
-        for address in 0..count {
+        for address in (0..count).filter(|a| !tried.contains(a)) {
             seen.attempts.push(Attempt {
                 address,
                 slot: 0,

@@ -25,7 +25,7 @@ const SLOW_ROUNDS: u32 = 2;
 const SURE: f64 = 0.97;
 
 /// One check under way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Investigation {
     case: Case,
     progress: Progress,

@@ -10,7 +10,7 @@ use onlyhere_proto::{
 use crate::digest::{Observations, Requests};
 
 /// Requests and observations of one check.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     /// Everything that was asked.
     pub(crate) requests: Requests,

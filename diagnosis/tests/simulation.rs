@@ -412,6 +412,9 @@ struct Score {
     wrong: usize,
     asks: usize,
     slowest: f64,
+    /// Verdicts that did not wait for somebody's word, and those that this word would have changed.
+    early: usize,
+    hasty: usize,
     brier: f64,
 }
 
@@ -431,6 +434,10 @@ impl Score {
         self.wrong += usize::from(!scope && !inconclusive);
         self.asks += run.asks;
         self.slowest = self.slowest.max(run.ms);
+        if let Some(patient) = &run.had_all_been_heard {
+            self.early += 1;
+            self.hasty += usize::from(patient.scope != v.scope);
+        }
         if !inconclusive {
             self.brier += (v.confidence - f64::from(u8::from(scope))).powi(2);
         }
@@ -444,6 +451,8 @@ impl Score {
         self.wrong += other.wrong;
         self.asks += other.asks;
         self.slowest = self.slowest.max(other.slowest);
+        self.early += other.early;
+        self.hasty += other.hasty;
         self.brier += other.brier;
     }
 
@@ -494,6 +503,28 @@ fn simulate(per_class: u64, noise: f64) -> Score {
                     class.name, run.ms, run.asks, run.rounds, run.log
                 );
             }
+            if let Some(patient) = &run.had_all_been_heard
+                && patient.scope != run.verdict.scope
+            {
+                eprintln!(
+                    "  HASTY {} #{n}: {} {:.3} | {} {:.3} {:?} {:?}",
+                    class.name,
+                    run.verdict.headline,
+                    run.verdict.confidence,
+                    patient.headline,
+                    patient.confidence,
+                    patient
+                        .scopes
+                        .iter()
+                        .filter(|(_, p)| **p > 0.02)
+                        .collect::<Vec<_>>(),
+                    run.verdict
+                        .advisories
+                        .iter()
+                        .map(|a| &a.says)
+                        .collect::<Vec<_>>()
+                );
+            }
             score.add(&class.truth, &run);
         }
         eprintln!("{}", score.line(class.name));
@@ -501,10 +532,12 @@ fn simulate(per_class: u64, noise: f64) -> Score {
     }
     let reported = (all.cases - all.inconclusive).max(1);
     eprintln!(
-        "{}\nreported and right {:.1} %, Brier of the scope {:.3}",
+        "{}\nreported and right {:.1} %, Brier of the scope {:.3}, {} early stops, {} of them hasty",
         all.line("all"),
         100.0 * (reported - all.wrong) as f64 / reported as f64,
-        all.brier / reported as f64
+        all.brier / reported as f64,
+        all.early,
+        all.hasty
     );
     all
 }
@@ -525,6 +558,7 @@ fn faults_are_found_in_noise() {
     assert!(share(score.cause) >= 0.97, "cause");
     assert!(share(score.wrong) <= 0.01, "wrong");
     assert!(score.slowest < 8_000.0, "slow");
+    assert_eq!(score.hasty, 0, "verdicts that waiting would have changed");
 }
 
 #[test]
@@ -535,4 +569,5 @@ fn more_noise_makes_it_silent_before_it_makes_it_wrong() {
     assert!(share(score.cause) >= 0.95, "cause");
     assert!(share(score.wrong) <= 0.02, "wrong");
     assert!(score.slowest < 8_000.0, "slow");
+    assert_eq!(score.hasty, 0, "verdicts that waiting would have changed");
 }

@@ -120,6 +120,8 @@ pub(crate) struct Run {
     /// Times at which asks came out.
     pub(crate) rounds: usize,
     pub(crate) case: Case,
+    /// The verdict with the word on the target of those who were not waited for; none when all were.
+    pub(crate) had_all_been_heard: Option<Verdict>,
     /// What was asked, with the time at which it came out.
     pub(crate) log: Vec<String>,
 }
@@ -454,6 +456,7 @@ impl World {
         let mut starts: Vec<(usize, f64)> = Vec::new();
         let mut round = 0;
         let mut log = Vec::new();
+        let mut before: Option<(Investigation, Event)> = None;
         let link = |name: &str| Self::round_trip(name) / 2.0;
         loop {
             let out = investigation.poll_asks();
@@ -490,12 +493,11 @@ impl World {
                 panic!("the investigation waits for nothing");
             };
             now = at as f64 / 1_000.0;
-            match event {
-                Event::Seen(observation) => investigation.handle_observation(*observation),
-                Event::Done(vantage, request) => investigation.handle_done(&vantage, request),
-            }
+            before = Some((investigation.clone(), event.clone()));
+            event.tell(&mut investigation);
         }
         Run {
+            had_all_been_heard: before.and_then(|(patient, last)| heard_out(patient, last, queue)),
             verdict: investigation.verdict(),
             ms: now,
             asks: starts.iter().filter(|(_, at)| *at <= now).count(),
@@ -535,6 +537,37 @@ fn icmp_outcome(kind: u8, code: u8) -> Outcome {
     }
 }
 
+/// What would have been concluded if everybody's word on the target had come before the last event.
+fn heard_out(
+    mut patient: Investigation,
+    last: Event,
+    queue: BTreeMap<(u64, u64), Event>,
+) -> Option<Verdict> {
+    let late: Vec<Event> = queue
+        .into_values()
+        .filter(|e| matches!(e, Event::Seen(o) if o.purpose == Purpose::Target && o.stage != Stage::Icmp))
+        .collect();
+    if late.is_empty() {
+        return None;
+    }
+    for event in late {
+        event.tell(&mut patient);
+    }
+    last.tell(&mut patient);
+    patient.handle_out_of_time();
+    Some(patient.verdict())
+}
+
+impl Event {
+    fn tell(self, investigation: &mut Investigation) {
+        match self {
+            Self::Seen(observation) => investigation.handle_observation(*observation),
+            Self::Done(vantage, request) => investigation.handle_done(&vantage, request),
+        }
+    }
+}
+
+#[derive(Clone)]
 enum Event {
     Seen(Box<Observation>),
     Done(VantageName, u32),
