@@ -157,7 +157,7 @@ fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
     let target = &case.target;
     match entry.needs {
         Needs::Nothing => true,
-        Needs::Loopback => case.loopback_target(),
+        Needs::Loopback => case.loopback_target() && !subject.is_some_and(|s| connects(digest, s)),
         Needs::HostsEntry => subject.is_some_and(|s| hosts_entry_differs(case, digest, s)),
         Needs::Proxy => !local.proxies.is_empty() && case.seen.is_some(),
         Needs::Tunnel => local.tunnel.is_some(),
@@ -167,6 +167,12 @@ fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
         Needs::Name => case.is_name(),
         Needs::PrivateAnswer => leads_inside(case, digest),
     }
+}
+
+/// Whether a connection of this vantage was opened, whatever became of it: then something listens.
+fn connects(digest: &Digest, vantage: usize) -> bool {
+    let seen = digest.vantages.get(vantage);
+    seen.is_some_and(|v| v.attempts.iter().any(|a| a.connect.is_some()))
 }
 
 /// Whether the subject's hosts file gives addresses, and none that everybody's resolvers give.

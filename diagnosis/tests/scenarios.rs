@@ -1186,6 +1186,21 @@ fn a_target_in_the_own_network() {
 }
 
 #[test]
+fn where_a_connection_opens_something_listens() {
+    for reply in [Reply::Stall, Reply::Reset] {
+        let run = aimed("tls://127.0.0.1:8443")
+            .connect(move |t| if t.target() { reply.clone() } else { Reply::Ok })
+            .run();
+        let says_so = |text: &str| text.to_lowercase().contains("nothing listens");
+        assert!(!says_so(&run.verdict.headline), "{}", run.verdict.headline);
+        for cause in &run.verdict.causes {
+            assert_ne!(cause.id, CauseId::LocalServiceDown, "{}", cause.title);
+        }
+        assert_ne!(run.verdict.scope, Scope::Ok);
+    }
+}
+
+#[test]
 fn two_vantages_with_nothing_in_common_make_no_region() {
     let run = World::new()
         .no_subject()
