@@ -1189,7 +1189,7 @@ fn a_target_in_the_own_network() {
 fn where_a_connection_opens_something_listens() {
     for reply in [Reply::Stall, Reply::Reset] {
         let run = aimed("tls://127.0.0.1:8443")
-            .connect(move |t| if t.target() { reply.clone() } else { Reply::Ok })
+            .connect(move |t| if t.target() { reply } else { Reply::Ok })
             .run();
         let says_so = |text: &str| text.to_lowercase().contains("nothing listens");
         assert!(!says_so(&run.verdict.headline), "{}", run.verdict.headline);
