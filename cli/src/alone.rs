@@ -36,6 +36,7 @@ pub async fn investigate(
     progress: &Watch,
 ) -> Judged {
     let you = VantageName::you();
+    let began = Instant::now();
     let mut investigation = Investigation::new(case);
     let mut observations = Vec::new();
     let (sender, mut answers) = mpsc::channel(limits::BATCH);
@@ -43,11 +44,11 @@ pub async fn investigate(
     while !investigation.is_concluded() {
         let is_held = *held.borrow_and_update();
         if !is_held {
-            for ask in investigation.poll_asks() {
+            for ask in investigation.poll_asks(began.elapsed()) {
                 under_way += 1;
                 send(ask, caller, &sender);
             }
-            if under_way == 0 {
+            if under_way == 0 && investigation.wakes_at().is_none() {
                 // Nothing is asked and nothing awaited: what is known must do.
                 investigation.handle_out_of_time();
                 break;
@@ -69,6 +70,7 @@ pub async fn investigate(
                 investigation.handle_out_of_time();
                 break;
             }
+            () = sleep_until(began + investigation.wakes_at().unwrap_or_default()), if investigation.wakes_at().is_some() => {}
             Ok(()) = held.changed() => {}
         }
     }
@@ -124,10 +126,10 @@ mod tests {
                 local: Default::default(),
             },
             vantages: vec![Vantage::named(VantageName::you())],
-            controls: Vec::new(),
-            resolvers: Vec::new(),
-            seen: None,
-            attempt_timeout: Duration::from_millis(500),
+            conditions: onlyhere_proto::Conditions {
+                attempt_timeout_ms: onlyhere_proto::Micros(500_000),
+                ..Default::default()
+            },
         };
         investigate(case, &caller, Instant::now() + time, held, &Watch::silent()).await
     }

@@ -370,6 +370,8 @@ mod tests {
             attempt_timeout: Duration::from_secs(2),
             max_connections: 8,
             slot: 0,
+            way: Default::default(),
+            authoritative: false,
         }
     }
 

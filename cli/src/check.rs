@@ -10,8 +10,8 @@ use std::{
 use onlyhere_diagnosis::Case;
 use onlyhere_probe_node::{Guard, ProberSettings};
 use onlyhere_proto::{
-    CheckId, REPORT_SCHEMA, Report, Scope, Subject, Target, Timestamp, Vantage, VantageName,
-    VantageReport,
+    CheckId, Conditions, REPORT_SCHEMA, Report, Scope, Subject, Target, Timestamp, Vantage,
+    VantageName, VantageReport,
 };
 use rustls::RootCertStore;
 use tokio::{sync::watch, time::Instant};
@@ -254,7 +254,11 @@ impl Check {
     async fn judge_alone(&self, caller: &Arc<Caller>, held: watch::Receiver<bool>) -> Report {
         let began = &self.began;
         let case = self.case();
-        let (check, subject) = (case.check.clone(), case.subject.clone());
+        let (check, subject, conditions) = (
+            case.check.clone(),
+            case.subject.clone(),
+            case.conditions.clone(),
+        );
         let until = began.instant + self.question.timeout;
         let Judged {
             verdict,
@@ -268,10 +272,29 @@ impl Check {
             target: self.question.target.clone(),
             verdict,
             subject,
+            conditions,
             vantages: vec![VantageReport {
                 vantage: Vantage::named(VantageName::you()),
                 observations,
             }],
+        }
+    }
+
+    /// What is known beside what will be observed.
+    fn conditions(&self, private: bool) -> Conditions {
+        let question = &self.question;
+        let shared = Conditions {
+            seen: question.seen,
+            attempt_timeout_ms: (question.timeout * 3 / 10).max(SHORTEST_ATTEMPT).into(),
+            ..Conditions::default()
+        };
+        if private {
+            return shared;
+        }
+        Conditions {
+            controls: self.settings.controls.clone(),
+            resolvers: self.settings.resolvers.clone(),
+            ..shared
         }
     }
 
@@ -289,18 +312,7 @@ impl Check {
                 local: question.local.clone(),
             },
             vantages: vec![Vantage::named(VantageName::you())],
-            controls: if private {
-                Vec::new()
-            } else {
-                self.settings.controls.clone()
-            },
-            resolvers: if private {
-                Vec::new()
-            } else {
-                self.settings.resolvers.clone()
-            },
-            seen: question.seen,
-            attempt_timeout: (question.timeout * 3 / 10).max(SHORTEST_ATTEMPT),
+            conditions: self.conditions(private),
         }
     }
 }

@@ -42,6 +42,7 @@ pub fn facts(target: &Target) -> LocalFacts {
             &fs::read_to_string("/proc/net/route").unwrap_or_default(),
             &fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default(),
         ),
+        ..LocalFacts::default()
     }
 }
 

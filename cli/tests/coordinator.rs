@@ -150,6 +150,8 @@ impl Coordinator {
             attempt_timeout: Duration::from_secs(3),
             max_connections: 4,
             slot: 7,
+            way: Default::default(),
+            authoritative: false,
         })
             .into()
     }
@@ -157,6 +159,7 @@ impl Coordinator {
     fn report(&self, id: &str) -> wire::Report {
         let observations = self.heard.lock().unwrap().observations.clone();
         wire::Report {
+            conditions: None,
             id: id.into(),
             started_at_us: 1_767_323_045_678_000,
             duration_us: 400_000,

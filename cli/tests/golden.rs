@@ -395,6 +395,7 @@ fn stages(
 
 fn report(target: &str, vantages: Vec<VantageReport>, scope: Scope) -> Report {
     Report {
+        conditions: Default::default(),
         schema: REPORT_SCHEMA.into(),
         id: CHECK.parse().unwrap(),
         started_at: Timestamp(1_767_323_045_678_000),

@@ -289,6 +289,8 @@ mod tests {
             attempt_timeout: Duration::from_secs(3),
             max_connections: 8,
             slot: 2,
+            way: Default::default(),
+            authoritative: false,
         }
     }
 

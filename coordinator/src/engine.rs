@@ -145,7 +145,7 @@ impl Rounds {
     fn ask(&mut self) {
         loop {
             let now = self.now();
-            let wanted = self.investigation.poll_asks();
+            let wanted = self.investigation.poll_asks(now);
             self.waiting
                 .extend(wanted.into_iter().map(|ask| (now + ask.delay, ask)));
             let (due, later) = std::mem::take(&mut self.waiting)
@@ -293,7 +293,9 @@ impl Rounds {
 
     /// A diagnosis that neither asks nor awaits anything and does not conclude either would hold the caller for nothing.
     fn give_up_if_idle(&mut self) {
-        let idle = self.waiting.is_empty() && self.collector.outstanding().next().is_none();
+        let idle = self.waiting.is_empty()
+            && self.collector.outstanding().next().is_none()
+            && self.investigation.wakes_at().is_none();
         if idle && !self.investigation.is_concluded() {
             tracing::warn!(check = %self.case.check, "the diagnosis neither asks nor concludes: ended");
             self.run_out_of_time();
@@ -326,7 +328,11 @@ impl Rounds {
             .provisional
             .stale
             .then_some(self.provisional.not_before);
-        let next = due.chain(self.collector.next_expiry()).chain(verdict).min();
+        let next = due
+            .chain(self.collector.next_expiry())
+            .chain(self.investigation.wakes_at())
+            .chain(verdict)
+            .min();
         next.unwrap_or(self.budget)
             .min(self.budget)
             .saturating_sub(self.now())
@@ -345,6 +351,7 @@ impl Rounds {
             target: self.case.target.clone(),
             verdict: self.investigation.verdict(),
             subject: self.case.subject.clone(),
+            conditions: self.case.conditions.clone(),
             vantages: self.collector.reports(&self.case.vantages),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use onlyhere_proto::{
-    CheckId, CheckRequest, Host, Subject, Symptom, Target, Vantage, VantageName, special_range,
+    CheckId, CheckRequest, Conditions, Host, Subject, Target, Vantage, VantageName, special_range,
 };
 
 /// What is to be found out, and who can help.
@@ -18,14 +18,8 @@ pub struct Case {
     pub subject: Subject,
     /// Everyone who can try, the subject included.
     pub vantages: Vec<Vantage>,
-    /// Sites believed healthy, for telling a broken vantage from a broken target.
-    pub controls: Vec<Target>,
-    /// Resolvers to ask besides each vantage's own.
-    pub resolvers: Vec<std::net::IpAddr>,
-    /// What the person's browser showed.
-    pub seen: Option<Symptom>,
-    /// For one stage of one attempt.
-    pub attempt_timeout: Duration,
+    /// What is known beside what will be observed.
+    pub conditions: Conditions,
 }
 
 /// Something to be tried by one vantage.
@@ -58,6 +52,11 @@ impl Case {
     /// Whether the target is this machine itself.
     pub(crate) fn loopback_target(&self) -> bool {
         self.private_target() == Some("loopback")
+    }
+
+    /// For one stage of one attempt.
+    pub(crate) fn attempt_timeout(&self) -> Duration {
+        Duration::from_micros(self.conditions.attempt_timeout_ms.0)
     }
 
     /// Whether the host has to be resolved first.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use onlyhere_proto::{Layer, Purpose, Scope, Stage, Target};
+use onlyhere_proto::{Layer, Purpose, Scope, Stage, Target, Way};
 
 use crate::latent::{State, state_posterior};
 use crate::plan::{Planned, RETRY_GAP, Situation, controls};
@@ -100,7 +100,7 @@ pub(crate) fn other_ports(s: Situation<'_>) -> Vec<Planned> {
                 ping: false,
                 slot: 0,
                 delay: Duration::ZERO,
-                keeps_time: false,
+                way: Way::default(),
             });
         }
     }
@@ -153,7 +153,7 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
         ping: false,
         slot: s.slot,
         delay: RETRY_GAP,
-        keeps_time: false,
+        way: Way::default(),
     })
 }
 
@@ -181,7 +181,7 @@ pub(crate) fn name_again(s: Situation<'_>) -> Option<Planned> {
         ping: false,
         slot: s.slot,
         delay: RETRY_GAP,
-        keeps_time: false,
+        way: Way::default(),
     })
 }
 

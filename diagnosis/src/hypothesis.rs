@@ -159,9 +159,9 @@ fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
         Needs::Nothing => true,
         Needs::Loopback => case.loopback_target() && !subject.is_some_and(|s| connects(digest, s)),
         Needs::HostsEntry => subject.is_some_and(|s| hosts_entry_differs(case, digest, s)),
-        Needs::Proxy => !local.proxies.is_empty() && case.seen.is_some(),
+        Needs::Proxy => !local.proxies.is_empty() && case.conditions.seen.is_some(),
         Needs::Tunnel => local.tunnel.is_some(),
-        Needs::Symptom => case.seen.is_some(),
+        Needs::Symptom => case.conditions.seen.is_some(),
         Needs::Tls => target.is_tls(),
         Needs::Http => target.depth() == onlyhere_proto::Stage::Http,
         Needs::Name => case.is_name(),
@@ -206,7 +206,8 @@ fn leads_inside(case: &Case, digest: &Digest) -> bool {
 fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hypothesis>) {
     let count = case.vantages.len();
     let subject = case.subject_index();
-    let unlikely = entry.scope == Scope::Ok && entry.cause.is_none() && case.seen.is_some();
+    let unlikely =
+        entry.scope == Scope::Ok && entry.cause.is_none() && case.conditions.seen.is_some();
     let base = Hypothesis {
         entry,
         prior: entry.prior * if unlikely { WELL_THOUGH_SEEN } else { 1.0 },

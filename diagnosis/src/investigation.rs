@@ -4,23 +4,24 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use onlyhere_proto::{Observation, Purpose, Scope, Stage, VantageName, Verdict};
+use onlyhere_proto::{Observation, Purpose, Scope, VantageName, Verdict};
 
 use crate::case::{Ask, Case};
-use crate::digest::{Attempt, Digest};
+use crate::digest::Digest;
 use crate::early::stands_whatever_comes;
-use crate::plan::{self, Planned, RETRY_GAP, Situation};
+use crate::plan::{self, Planned, Situation};
 use crate::posterior::Posterior;
 use crate::progress::Progress;
-use crate::resolution::Resolution;
-use crate::sign::Kind;
 use crate::verdict;
 
 /// Rounds after which nothing more is asked.
 const ROUNDS: u32 = 4;
 /// Rounds that met silence after which nothing more is asked: each costs a whole attempt's time.
 const SLOW_ROUNDS: u32 = 2;
+/// What those get whose word cannot change the verdict any more.
+const GRACE: Duration = Duration::from_secs(1);
 /// Surer than this of the scope, nobody waits for stragglers.
 const SURE: f64 = 0.97;
 
@@ -35,8 +36,8 @@ pub struct Investigation {
     slot: u32,
     /// The requests of the round under way.
     current: BTreeSet<(usize, u32)>,
-    /// A later attempt whose answer ends the patience with stragglers.
-    grace: Option<(usize, u32)>,
+    /// When the patience with stragglers ends.
+    grace_ends: Option<Duration>,
     /// Something came since the last look.
     stirred: bool,
     /// Requests whose word on the target is in, without and with its echo.
@@ -57,7 +58,7 @@ impl Investigation {
             slow_rounds: 0,
             slot: 0,
             current: BTreeSet::new(),
-            grace: None,
+            grace_ends: None,
             stirred: true,
             settled: BTreeSet::new(),
             concluded: false,
@@ -67,7 +68,10 @@ impl Investigation {
     }
 
     /// What is to be asked now; each ask is returned once. Empty while more answers are awaited, or at the end.
-    pub fn poll_asks(&mut self) -> Vec<Ask> {
+    ///
+    /// `now` is the time since the beginning on whatever clock the shell keeps; it must not go back. Besides after every
+    /// answer, this is to be called when [`Self::wakes_at`] has come.
+    pub fn poll_asks(&mut self, now: Duration) -> Vec<Ask> {
         if self.concluded {
             return Vec::new();
         }
@@ -79,10 +83,16 @@ impl Investigation {
             let opening = plan::opening(&self.case);
             return self.send_round(opening);
         }
-        if !std::mem::take(&mut self.stirred) {
+        let awake = self.grace_ends.is_some_and(|end| now >= end);
+        if !std::mem::take(&mut self.stirred) && !awake {
             return Vec::new();
         }
-        self.advance()
+        self.advance(now)
+    }
+
+    /// When, on the clock of [`Self::poll_asks`], it wants to be polled although nothing may have come.
+    pub fn wakes_at(&self) -> Option<Duration> {
+        self.grace_ends.filter(|_| !self.concluded)
     }
 
     /// Takes an observation of a request that is under way; one that answers no such request is ignored.
@@ -175,19 +185,21 @@ impl Investigation {
         let subject = self.case.subject_index();
         self.progress
             .waiting(|_| true)
-            .filter(|(v, r)| Some(*v) != subject && Some((*v, r.request)) != self.grace)
+            .filter(|(v, _)| Some(*v) != subject)
             .filter(|(v, r)| !self.progress.is_in(*v, r.request))
             .map(|(v, _)| v)
             .collect()
     }
 
     /// Looks at what has come and goes on, waits, or ends.
-    fn advance(&mut self) -> Vec<Ask> {
+    fn advance(&mut self, now: Duration) -> Vec<Ask> {
         let stragglers = self.stragglers();
         let subject = self.case.subject_index();
-        let waits_for_subject = self.progress.pending.iter().any(|(v, r)| {
-            Some(*v) == subject && self.grace != Some((*v, *r)) && !self.rests(*v, *r)
-        });
+        let waits_for_subject = self
+            .progress
+            .pending
+            .iter()
+            .any(|(v, r)| Some(*v) == subject && !self.rests(*v, *r));
         if waits_for_subject {
             return Vec::new();
         }
@@ -211,7 +223,8 @@ impl Investigation {
             self.conclude();
             return Vec::new();
         }
-        self.wait_a_little(&digest, &stragglers)
+        self.wait_a_little(now);
+        Vec::new()
     }
 
     /// Whether nothing that a pending request of the subject may still bring is worth waiting for: it reached the
@@ -271,69 +284,13 @@ impl Investigation {
         asks
     }
 
-    /// The verdict stands whatever the stragglers say, but what they say belongs in the report: they get the time of
-    /// one more attempt by somebody who is in. Without a clock, that attempt's answer is the signal that it is over.
-    fn wait_a_little(&mut self, digest: &Digest, stragglers: &BTreeSet<usize>) -> Vec<Ask> {
-        if let Some((vantage, request)) = self.grace {
-            if !self.progress.pending.contains(&(vantage, request)) {
-                self.conclude();
-            }
-            return Vec::new();
+    /// The verdict stands whatever the stragglers say, but what they say belongs in the report: they get a little more
+    /// time.
+    fn wait_a_little(&mut self, now: Duration) {
+        let end = *self.grace_ends.get_or_insert(now + GRACE);
+        if now >= end {
+            self.conclude();
         }
-        let subject = self.case.subject_index();
-        let timekeeper = subject
-            .into_iter()
-            .chain(0..self.case.vantages.len())
-            .filter(|v| !stragglers.contains(v))
-            .find_map(|v| Some((v, answered_attempt(digest, v)?)));
-        self.slot += 1;
-        let base = |vantage: usize, slot: u32| Planned {
-            vantage,
-            purpose: Purpose::Retry,
-            target: self.case.target.clone(),
-            addresses: Vec::new(),
-            depth: self.case.target.depth().min(Stage::Tcp),
-            ping: false,
-            slot,
-            delay: RETRY_GAP,
-            keeps_time: true,
-        };
-        let planned = match timekeeper {
-            Some((vantage, attempt)) => Planned {
-                addresses: vec![digest.addresses[attempt.address].ip],
-                ..base(vantage, self.slot)
-            },
-            // Where all is silent, a question to a resolver that answers keeps the time.
-            None => match self.answered_name(digest, stragglers) {
-                Some(vantage) => Planned {
-                    purpose: Purpose::Resolver,
-                    depth: Stage::Dns,
-                    ..base(vantage, self.slot)
-                },
-                None => {
-                    self.conclude();
-                    return Vec::new();
-                }
-            },
-        };
-        let vantage = planned.vantage;
-        let ask = self.send(planned);
-        self.grace = Some((vantage, ask.request.request));
-        vec![ask]
-    }
-
-    /// Somebody who is in and whose resolver answers.
-    fn answered_name(&self, digest: &Digest, stragglers: &BTreeSet<usize>) -> Option<usize> {
-        self.case
-            .subject_index()
-            .into_iter()
-            .chain(0..self.case.vantages.len())
-            .filter(|v| !stragglers.contains(v) && self.case.is_name())
-            .find(|v| {
-                digest.vantages[*v]
-                    .resolution
-                    .is_some_and(|r| r != Resolution::Silent)
-            })
     }
 
     fn send_round(&mut self, asks: Vec<Planned>) -> Vec<Ask> {
@@ -374,15 +331,6 @@ impl Investigation {
             request,
         }
     }
-}
-
-/// An attempt that did not end in silence, a success before a failure.
-fn answered_attempt(digest: &Digest, vantage: usize) -> Option<&Attempt> {
-    let attempts = &digest.vantages[vantage].attempts;
-    attempts
-        .iter()
-        .find(|a| a.is_ok())
-        .or_else(|| attempts.iter().find(|a| a.sign.kind != Kind::Timeout))
 }
 
 /// The scope that is as good as certain, if one is.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Scope, Stage, Target};
+use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Scope, Stage, Target, Way};
 
 use crate::case::{Case, is_private_address};
 use crate::digest::Digest;
@@ -24,8 +24,6 @@ const WELL: f64 = 0.90;
 pub(crate) const RETRY_GAP: Duration = Duration::from_secs(1);
 /// Silence in a follow-up lasts at most this long: SYNs at 0, 1.03 and 2.05 s still fit.
 const FOLLOW_UP: Duration = Duration::from_millis(2_500);
-/// An attempt that only keeps the time is not waited for longer than this.
-const TIMEKEEPING: Duration = Duration::from_millis(500);
 
 /// Something to be asked, before it has a number.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,23 +44,19 @@ pub(crate) struct Planned {
     pub(crate) slot: u32,
     /// How much later.
     pub(crate) delay: Duration,
-    /// Whether its answer matters less than that it comes: see the grace of stragglers.
-    pub(crate) keeps_time: bool,
+    /// How to get there.
+    pub(crate) way: Way,
 }
 
 impl Planned {
     /// As a request with a number.
     pub(crate) fn request(&self, case: &Case, number: u32) -> CheckRequest {
         let opening = matches!(self.purpose, Purpose::Target | Purpose::Control);
+        let attempt = case.attempt_timeout();
         let attempt = if opening {
-            case.attempt_timeout
-        } else {
-            case.attempt_timeout.min(FOLLOW_UP)
-        };
-        let attempt = if self.keeps_time {
-            attempt.min(TIMEKEEPING)
-        } else {
             attempt
+        } else {
+            attempt.min(FOLLOW_UP)
         };
         let attempt = attempt
             .max(Duration::from_millis(1))
@@ -80,6 +74,7 @@ impl Planned {
             ping: self.ping,
             resolvers: match self.purpose {
                 Purpose::Target if case.subject_index() == Some(self.vantage) => case
+                    .conditions
                     .resolvers
                     .iter()
                     .copied()
@@ -91,6 +86,8 @@ impl Planned {
             attempt_timeout: attempt,
             max_connections: 32,
             slot: self.slot,
+            way: self.way.clone(),
+            authoritative: false,
         }
     }
 }
@@ -113,7 +110,7 @@ pub(crate) fn opening(case: &Case) -> Vec<Planned> {
             ping: case.target.layer != Layer::Dns,
             slot: 0,
             delay: Duration::ZERO,
-            keeps_time: false,
+            way: Way::default(),
         });
         if Some(vantage) == subject && !case.loopback_target() {
             asks.extend(controls(case, vantage, 0));
@@ -123,17 +120,21 @@ pub(crate) fn opening(case: &Case) -> Vec<Planned> {
 }
 
 pub(crate) fn controls(case: &Case, vantage: usize, slot: u32) -> impl Iterator<Item = Planned> {
-    case.controls.iter().take(4).map(move |control| Planned {
-        vantage,
-        purpose: Purpose::Control,
-        target: control.clone(),
-        addresses: Vec::new(),
-        depth: control.depth().min(Stage::Tls),
-        ping: false,
-        slot,
-        delay: Duration::ZERO,
-        keeps_time: false,
-    })
+    case.conditions
+        .controls
+        .iter()
+        .take(4)
+        .map(move |control| Planned {
+            vantage,
+            purpose: Purpose::Control,
+            target: control.clone(),
+            addresses: Vec::new(),
+            depth: control.depth().min(Stage::Tls),
+            ping: false,
+            slot,
+            delay: Duration::ZERO,
+            way: Way::default(),
+        })
 }
 
 /// What is known when the next round is planned.
@@ -252,6 +253,6 @@ fn at_addresses(s: Situation<'_>, vantage: usize, addresses: Vec<IpAddr>, depth:
         ping: true,
         slot: 0,
         delay: Duration::ZERO,
-        keeps_time: false,
+        way: Way::default(),
     }
 }

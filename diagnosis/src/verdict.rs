@@ -337,14 +337,17 @@ fn mechanism(
         return Mechanism::None;
     }
     if matches!(cause, Some(CauseId::BrowserOnly | CauseId::LocalProxy)) {
-        return case.seen.map_or(Mechanism::None, |symptom| match symptom {
-            Symptom::Refused => Mechanism::Refused,
-            Symptom::Timeout => Mechanism::Timeout,
-            Symptom::Reset => Mechanism::Reset,
-            Symptom::Dns => Mechanism::Dns,
-            Symptom::Tls => Mechanism::Tls,
-            Symptom::Http => Mechanism::Http,
-        });
+        return case
+            .conditions
+            .seen
+            .map_or(Mechanism::None, |symptom| match symptom {
+                Symptom::Refused => Mechanism::Refused,
+                Symptom::Timeout => Mechanism::Timeout,
+                Symptom::Reset => Mechanism::Reset,
+                Symptom::Dns => Mechanism::Dns,
+                Symptom::Tls => Mechanism::Tls,
+                Symptom::Http => Mechanism::Http,
+            });
     }
     let own = matches!(
         scope,

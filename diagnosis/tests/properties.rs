@@ -18,7 +18,7 @@ use world::{Reply, WEB4, World, ip};
 /// Everything that a world answers to the opening.
 fn opening_answers(world: &World) -> (Investigation, Vec<Observation>, Vec<(String, u32)>) {
     let mut investigation = Investigation::new(world.case());
-    let asks = investigation.poll_asks();
+    let asks = investigation.poll_asks(std::time::Duration::ZERO);
     let observations = asks
         .iter()
         .flat_map(|ask| world.answer(ask, 0.0).0)
@@ -122,7 +122,7 @@ fn observations_that_answer_nothing_are_ignored() {
     }
     investigation.handle_done(&"nobody".parse().unwrap(), 1);
     investigation.handle_lost(&"nobody".parse().unwrap());
-    investigation.poll_asks();
+    investigation.poll_asks(std::time::Duration::ZERO);
     assert!(investigation.is_concluded());
     assert_eq!(investigation.verdict().scope, Scope::Inconclusive);
     assert_eq!(
@@ -282,6 +282,7 @@ fn some_facts() -> impl Strategy<Value = Option<Facts>> {
         any::<u8>().prop_map(|n| Some(Facts::Tcp(TcpFacts {
             syn_retransmits: Some(n),
             round_trip_ms: Some(Micros(u64::from(n))),
+            ..TcpFacts::default()
         }))),
         label(CertificateError::ALL).prop_map(|error| Some(Facts::Tls(TlsFacts {
             error: Some(error),
@@ -402,7 +403,7 @@ proptest! {
         }
         let case = world.case();
         let mut investigation = Investigation::new(case.clone());
-        let mut open: Vec<onlyhere_diagnosis::Ask> = investigation.poll_asks();
+        let mut open: Vec<onlyhere_diagnosis::Ask> = investigation.poll_asks(std::time::Duration::ZERO);
         for ((vantage, mut observation), fits, done) in all {
             let Some(ask) = open.get(vantage % open.len().max(1)).cloned() else { break };
             observation.vantage = ask.vantage.clone();
@@ -415,7 +416,7 @@ proptest! {
                 investigation.handle_done(&ask.vantage, ask.request.request);
                 open.retain(|a| *a != ask);
             }
-            open.extend(investigation.poll_asks());
+            open.extend(investigation.poll_asks(std::time::Duration::ZERO));
         }
         let mut guard = 0;
         while !investigation.is_concluded() {
@@ -426,7 +427,7 @@ proptest! {
                 prop_assert!(ask.request.deadline <= Duration::from_secs(60));
                 investigation.handle_done(&ask.vantage, ask.request.request);
             }
-            open.extend(investigation.poll_asks());
+            open.extend(investigation.poll_asks(std::time::Duration::ZERO));
         }
         check_verdict(&case, &investigation.verdict());
     }

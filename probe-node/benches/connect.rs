@@ -115,6 +115,8 @@ async fn observe(prober: &Prober, address: SocketAddr) -> Observation {
         attempt_timeout: Duration::from_secs(2),
         max_connections: 1,
         slot: 0,
+        way: Default::default(),
+        authoritative: false,
         target,
     };
     let (sink, mut seen) = mpsc::channel(1);

@@ -121,6 +121,7 @@ pub(crate) fn tcp_facts(socket: &impl AsFd) -> TcpFacts {
     TcpFacts {
         syn_retransmits: Some(number(TCPI_TOTAL_RETRANS).try_into().unwrap_or(u8::MAX)),
         round_trip_ms: (!round_trip.is_zero()).then(|| Micros::from(round_trip)),
+        ..TcpFacts::default()
     }
 }
 

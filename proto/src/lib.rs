@@ -27,10 +27,10 @@ pub use observation::{
     IcmpError, Observation, Outcome, Purpose, ResolverKind, SaidBy, Stage, TcpFacts, TlsFacts,
 };
 pub use report::{
-    Actor, Advisory, CauseId, CauseReport, Evidence, LocalFacts, Mechanism, REPORT_SCHEMA, Report,
-    Scope, Subject, VantageReport, Verdict,
+    Actor, Advisory, CauseId, CauseReport, Conditions, Evidence, History, Listener, LocalFacts,
+    Mechanism, REPORT_SCHEMA, Report, Scope, Subject, VantageReport, Verdict,
 };
-pub use request::{CheckId, CheckRequest, InvalidCheckId};
+pub use request::{CheckId, CheckRequest, InvalidCheckId, Way};
 pub use selector::{InvalidSelector, Selector};
 pub use special::special_range;
 pub use symptom::{Symptom, UnknownSymptom};

@@ -20,6 +20,14 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const OBSERVATIONS_PER_REQUEST: usize = 256;
 /// Observations in one message.
 pub const BATCH: usize = 256;
+/// Rungs of one TTL ladder.
+pub const HOPS: u8 = 24;
+/// Smallest TCP segment that may be asked for, bytes (RFC 9293, 3.7.1).
+pub const SMALLEST_SEGMENT: u16 = 536;
+/// Listening sockets kept of a caller's machine.
+pub const LISTENERS: usize = 64;
+/// Further addresses of one vantage.
+pub const SOURCE_ADDRESSES: usize = 8;
 /// Bytes of one gRPC message.
 pub const MESSAGE: usize = 4 * 1024 * 1024;
 /// Any free text of an observation, bytes.

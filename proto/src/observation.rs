@@ -24,12 +24,18 @@ labelled! {
         OtherPort = "other_port",
         /// A TTL-limited attempt.
         Ladder = "ladder",
-        /// Past a proxy that is set.
+        /// Past a tunnel that carries the default route, or past a proxy that is set.
         Direct = "direct",
         /// Through a proxy that is set.
         ThroughProxy = "through_proxy",
         /// The name at another resolver.
         Resolver = "resolver",
+        /// From another address of the same vantage.
+        Source = "source",
+        /// With small TCP segments.
+        SmallSegments = "small_segments",
+        /// The caller's public address at a DNS block list.
+        BlockList = "block_list",
     }
 }
 
@@ -265,6 +271,12 @@ pub struct TcpFacts {
     pub syn_retransmits: Option<u8>,
     /// The kernel's smoothed round trip of the handshake.
     pub round_trip_ms: Option<Micros>,
+    /// Time to live of the SYN, when it was limited: a rung of the ladder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hop: Option<u8>,
+    /// The path's MTU as the kernel knows it, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_mtu: Option<u32>,
 }
 
 /// One certificate as presented.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CheckId, Micros, Observation, Target, Timestamp, Vantage, VantageName, label::labelled,
+    CheckId, Micros, Observation, Symptom, Target, Timestamp, Vantage, VantageName, label::labelled,
 };
 
 /// The value of a report's `schema`.
@@ -156,6 +156,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// Whose question it was.
     pub subject: Subject,
+    /// What was known beside the observations.
+    #[serde(default)]
+    pub conditions: Conditions,
     /// Who tried, and what they saw; sorted by name, the caller first.
     pub vantages: Vec<VantageReport>,
 }
@@ -263,6 +266,85 @@ pub struct LocalFacts {
     /// The tunnel device that carries the default route.
     #[serde(default)]
     pub tunnel: Option<String>,
+    /// `linux`, `macos`, `windows`; none when it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// What listens on this machine; filled in for targets that are this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Listener>,
+    /// The device that leads out past the tunnel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way_out: Option<String>,
+}
+
+/// A listening TCP socket of the caller's machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Listener {
+    /// The address it is bound to.
+    #[schemars(with = "String")]
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The program's name, when the kernel tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+}
+
+/// What was known beside the observations: with them, the verdict can be reached again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Conditions {
+    /// What the person's browser showed.
+    #[serde(default)]
+    pub seen: Option<Symptom>,
+    /// Sites believed healthy, for telling a broken vantage from a broken target.
+    #[serde(default)]
+    pub controls: Vec<Target>,
+    /// Resolvers that the caller asks besides its own.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub resolvers: Vec<IpAddr>,
+    /// Addresses that the target's owner expects its name to have; empty when not said.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub expected_addresses: Vec<IpAddr>,
+    /// Zones of DNS block lists at which the caller's public address is looked up.
+    #[serde(default)]
+    pub block_lists: Vec<String>,
+    /// For one stage of one attempt.
+    #[serde(default = "default_attempt_timeout")]
+    pub attempt_timeout_ms: Micros,
+    /// What earlier checks of this target by this caller came to.
+    #[serde(default)]
+    pub history: History,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            seen: None,
+            controls: Vec::new(),
+            resolvers: Vec::new(),
+            expected_addresses: Vec::new(),
+            block_lists: Vec::new(),
+            attempt_timeout_ms: default_attempt_timeout(),
+            history: History::default(),
+        }
+    }
+}
+
+fn default_attempt_timeout() -> Micros {
+    Micros(3_000_000)
+}
+
+/// What earlier checks of the same target by the same caller came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct History {
+    /// When it was last reachable.
+    #[serde(default)]
+    pub last_ok: Option<Timestamp>,
+    /// The first of the failures that have not been followed by a success.
+    #[serde(default)]
+    pub failing_since: Option<Timestamp>,
 }
 
 /// One vantage and what it saw.

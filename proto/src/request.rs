@@ -89,4 +89,23 @@ pub struct CheckRequest {
     pub max_connections: u16,
     /// Observations of one time slot say nothing about intermittence.
     pub slot: u32,
+    /// How to get there.
+    pub way: Way,
+    /// Ask the zone's own name servers as well.
+    pub authoritative: bool,
+}
+
+/// A way to the target that differs from the ordinary one; the default is the ordinary one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Way {
+    /// Local address to try from, one of the vantage's own.
+    pub source: Option<IpAddr>,
+    /// Device to send through, past the routing table.
+    pub interface: Option<String>,
+    /// HTTP proxy to go through, as `http://HOST:PORT`; never with credentials.
+    pub proxy: Option<String>,
+    /// Largest TCP segment to allow in either direction, bytes: what still comes through where large packets do not.
+    pub max_segment: Option<u16>,
+    /// Try with every time to live from 1 to this, to learn who is on the way; at most [`crate::limits::HOPS`].
+    pub hops: Option<u8>,
 }

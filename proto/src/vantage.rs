@@ -118,6 +118,11 @@ pub struct Vantage {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub public_address: Option<IpAddr>,
+    /// Further addresses that it can try from. The one thing here that is the vantage's own word: it only decides what
+    /// the vantage is asked, never what is believed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub source_addresses: Vec<IpAddr>,
 }
 
 impl Vantage {
@@ -132,6 +137,7 @@ impl Vantage {
             class: None,
             labels: BTreeMap::new(),
             public_address: None,
+            source_addresses: Vec::new(),
         }
     }
 

@@ -305,5 +305,6 @@ fn start(question: &Question) -> wire::Start {
         timeout_ms: u32::try_from(question.timeout.as_millis()).unwrap_or(u32::MAX),
         local: Some((&question.local).into()),
         client_version: env!("CARGO_PKG_VERSION").to_owned(),
+        expected_addresses: Vec::new(),
     }
 }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, net::IpAddr, panic::AssertUnwindSafe, sync::Arc
 use futures::FutureExt;
 use onlyhere_diagnosis::Case;
 use onlyhere_proto::{
-    CheckId, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target, Vantage, VantageName,
-    limits, wire,
+    CheckId, Conditions, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target, Vantage,
+    VantageName, limits, wire,
 };
 use prost::Message;
 use tokio::sync::mpsc;
@@ -228,10 +228,13 @@ impl Session {
                 local: question.local.unwrap_or_default(),
             },
             vantages,
-            controls: config.controls(),
-            resolvers: config.dns.resolvers.clone(),
-            seen: question.seen,
-            attempt_timeout: attempt_timeout(question.timeout),
+            conditions: Conditions {
+                seen: question.seen,
+                controls: config.controls(),
+                resolvers: config.dns.resolvers.clone(),
+                attempt_timeout_ms: attempt_timeout(question.timeout).into(),
+                ..Conditions::default()
+            },
         };
         let check = Check {
             case,

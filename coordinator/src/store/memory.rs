@@ -80,6 +80,7 @@ mod tests {
 
     fn report(number: usize) -> Report {
         Report {
+            conditions: Default::default(),
             schema: REPORT_SCHEMA.into(),
             id: format!("{number:026}").parse().unwrap(),
             started_at: Timestamp(0),

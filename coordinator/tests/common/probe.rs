@@ -343,6 +343,7 @@ fn stage(request: &CheckRequest, stage: Stage, outcome: Outcome) -> Observation 
     let round_trip = TcpFacts {
         syn_retransmits: Some(0),
         round_trip_ms: Some(Micros(20_000)),
+        ..TcpFacts::default()
     };
     Observation {
         address: Some(ADDRESS),

@@ -234,14 +234,16 @@ impl World {
                 local: onlyhere_proto::LocalFacts {
                     proxies: self.proxies.clone(),
                     hosts_entries: self.hosts_file.get("you").cloned().unwrap_or_default(),
-                    tunnel: None,
+                    ..Default::default()
                 },
             },
             vantages: self.vantages.clone(),
-            controls: self.controls.clone(),
-            resolvers: self.resolvers.clone(),
-            seen: self.seen,
-            attempt_timeout: Duration::from_secs(3),
+            conditions: onlyhere_proto::Conditions {
+                controls: self.controls.clone(),
+                resolvers: self.resolvers.clone(),
+                seen: self.seen,
+                ..Default::default()
+            },
         }
     }
 
@@ -376,6 +378,7 @@ impl World {
         let tcp = Facts::Tcp(TcpFacts {
             syn_retransmits: Some(0),
             round_trip_ms: Some(Micros((trip * 1_000.0) as u64)),
+            ..TcpFacts::default()
         });
         let (outcome, took, said_by) = match reply {
             Reply::Rst(ms) => (Outcome::Refused, ms.unwrap_or(trip), Some(SaidBy::Rst)),
@@ -459,7 +462,7 @@ impl World {
         let mut before: Option<(Investigation, Event)> = None;
         let link = |name: &str| Self::round_trip(name) / 2.0;
         loop {
-            let out = investigation.poll_asks();
+            let out = investigation.poll_asks(Duration::from_secs_f64(now / 1_000.0));
             round += usize::from(!out.is_empty());
             for ask in out {
                 let start = now + ask.delay.as_secs_f64() * 1_000.0 + link(ask.vantage.as_str());
@@ -488,6 +491,12 @@ impl World {
             }
             if investigation.is_concluded() {
                 break;
+            }
+            let wakes_at = investigation.wakes_at().map(|at| at.as_micros() as u64);
+            let first = queue.first_key_value().map(|((at, _), _)| *at);
+            if wakes_at.is_some_and(|wakes| first.is_none_or(|at| wakes <= at)) {
+                now = wakes_at.unwrap_or_default() as f64 / 1_000.0;
+                continue;
             }
             let Some(((at, _), event)) = queue.pop_first() else {
                 panic!("the investigation waits for nothing");

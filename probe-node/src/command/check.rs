@@ -78,6 +78,8 @@ fn request(target: Target) -> CheckRequest {
         attempt_timeout: ATTEMPT,
         max_connections: limits::CONNECTIONS,
         slot: 0,
+        way: Default::default(),
+        authoritative: false,
         target,
     }
 }

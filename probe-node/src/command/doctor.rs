@@ -132,6 +132,8 @@ async fn resolvers_answer(settings: ProberSettings) -> Result<(), CommandError> 
         attempt_timeout: Duration::from_secs(3),
         max_connections: 0,
         slot: 0,
+        way: Default::default(),
+        authoritative: false,
     };
     let run = prober.run(VantageName::you(), request, sink, CancellationToken::new());
     let show = async {

@@ -145,6 +145,8 @@ pub fn request(target: &str) -> CheckRequest {
         attempt_timeout: ATTEMPT,
         max_connections: 32,
         slot: 3,
+        way: Default::default(),
+        authoritative: false,
         target,
     }
 }

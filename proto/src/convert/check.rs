@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    Invalid, address, at_most, known, known_or_none, nonempty, optional_address, port, text, value,
+    Invalid, address, addresses, at_most, known, known_or_none, nonempty, optional_address, port,
+    text, value,
 };
-use crate::{CheckRequest, Host, Layer, Target, Vantage, VantageName, limits, wire};
+use crate::{CheckRequest, Host, Layer, Target, Vantage, VantageName, Way, limits, wire};
 
 impl From<&Target> for wire::Target {
     fn from(target: &Target) -> Self {
@@ -61,6 +62,11 @@ impl From<&Vantage> for wire::Vantage {
                 .map_or(0, |class| wire::VantageClass::from(class).into()),
             labels: vantage.labels.clone().into_iter().collect(),
             public_address: text(vantage.public_address),
+            source_addresses: vantage
+                .source_addresses
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 }
@@ -76,6 +82,11 @@ impl TryFrom<wire::Vantage> for Vantage {
             class: known_or_none(vantage.class)?,
             labels: vantage.labels.into_iter().collect(),
             public_address: optional_address("vantage.public_address", &vantage.public_address)?,
+            source_addresses: addresses(
+                "vantage.source_addresses",
+                &vantage.source_addresses,
+                limits::SOURCE_ADDRESSES,
+            )?,
             ..Self::named(vantage_name(&vantage.name)?)
         })
     }
@@ -101,7 +112,53 @@ impl From<&CheckRequest> for wire::CheckRequest {
             attempt_timeout_ms: millis(request.attempt_timeout),
             max_connections: request.max_connections.into(),
             slot: request.slot,
+            way: (request.way != Way::default()).then(|| (&request.way).into()),
+            authoritative: request.authoritative,
         }
+    }
+}
+
+impl From<&Way> for wire::Way {
+    fn from(way: &Way) -> Self {
+        Self {
+            source: text(way.source),
+            interface: way.interface.clone().unwrap_or_default(),
+            proxy: way.proxy.clone().unwrap_or_default(),
+            max_segment: way.max_segment.unwrap_or(0).into(),
+            hops: way.hops.unwrap_or(0).into(),
+        }
+    }
+}
+
+impl TryFrom<wire::Way> for Way {
+    type Error = Invalid;
+
+    fn try_from(way: wire::Way) -> Result<Self, Invalid> {
+        at_most("way.interface", way.interface.len(), 15)?;
+        at_most("way.proxy", way.proxy.len(), limits::TEXT)?;
+        at_most("way.hops", way.hops as usize, limits::HOPS.into())?;
+        let segment = match u16::try_from(way.max_segment) {
+            Ok(0) => None,
+            Ok(bytes) if bytes >= limits::SMALLEST_SEGMENT => Some(bytes),
+            _ => {
+                return Err(value(
+                    "way.max_segment",
+                    way.max_segment,
+                    "segment of 536 bytes or more",
+                ));
+            }
+        };
+        let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+        if !visible(&way.interface) || !visible(&way.proxy) {
+            return Err(value("way", way.proxy, "device or proxy"));
+        }
+        Ok(Self {
+            source: optional_address("way.source", &way.source)?,
+            interface: nonempty(way.interface),
+            proxy: nonempty(way.proxy),
+            max_segment: segment,
+            hops: u8::try_from(way.hops).ok().filter(|hops| *hops > 0),
+        })
     }
 }
 
@@ -163,6 +220,12 @@ impl TryFrom<wire::CheckRequest> for CheckRequest {
             )?,
             max_connections: request.max_connections as u16,
             slot: request.slot,
+            way: request
+                .way
+                .map(TryInto::try_into)
+                .transpose()?
+                .unwrap_or_default(),
+            authoritative: request.authoritative,
         })
     }
 }
@@ -187,6 +250,14 @@ mod tests {
             attempt_timeout: Duration::from_secs(4),
             max_connections: 8,
             slot: 1,
+            way: Way {
+                source: Some("192.0.2.7".parse().unwrap()),
+                interface: Some("eth0".into()),
+                proxy: Some("http://192.0.2.9:3128".into()),
+                max_segment: Some(536),
+                hops: Some(8),
+            },
+            authoritative: true,
         }
     }
 
@@ -201,7 +272,15 @@ mod tests {
     #[test]
     fn a_request_that_cannot_be_is_refused_by_name() {
         type Spoil = fn(&mut wire::CheckRequest);
-        let cases: [(Spoil, &str); 7] = [
+        let cases: [(Spoil, &str); 9] = [
+            (
+                |r| r.way.as_mut().unwrap().hops = 25,
+                "way.hops has 25, more than 24",
+            ),
+            (
+                |r| r.way.as_mut().unwrap().max_segment = 40,
+                "way.max_segment is `40`",
+            ),
             (|r| r.check_id = "x".into(), "check_id is `x`"),
             (|r| r.deadline_ms = 0, "deadline_ms is missing"),
             (

@@ -4,6 +4,7 @@
 mod check;
 mod observation;
 mod report;
+mod subject;
 
 use std::net::IpAddr;
 
@@ -67,6 +68,15 @@ pub(crate) fn address(field: &'static str, text: &str) -> Result<IpAddr, Invalid
     text.parse().map_err(|_| value(field, text, "IP address"))
 }
 
+pub(crate) fn addresses(
+    field: &'static str,
+    texts: &[String],
+    max: usize,
+) -> Result<Vec<IpAddr>, Invalid> {
+    at_most(field, texts.len(), max)?;
+    texts.iter().map(|text| address(field, text)).collect()
+}
+
 pub(crate) fn optional_address(field: &'static str, text: &str) -> Result<Option<IpAddr>, Invalid> {
     if text.is_empty() {
         Ok(None)
@@ -117,7 +127,8 @@ pub(crate) struct Wired<T>(pub(crate) T);
 twin!(VantageClass, "vantage class": Datacenter, Residential, Mobile);
 twin!(Layer, "layer": Https, Http, Tcp, Tls, Ssh, Smtp, Dns, Ping);
 twin!(RecordType, "record type": A, Aaaa);
-twin!(Purpose, "purpose": Target, Control, Retry, Address, Sibling, OtherPort, Ladder, Direct, ThroughProxy, Resolver);
+twin!(Purpose, "purpose": Target, Control, Retry, Address, Sibling, OtherPort, Ladder, Direct, ThroughProxy, Resolver,
+    Source, SmallSegments, BlockList);
 twin!(Stage, "stage": Dns, Tcp, Tls, Http, Icmp);
 twin!(Outcome, "outcome": Ok, Refused, Timeout, Reset, Unreachable, Denied, Nxdomain, Servfail, NoAnswer,
     BadCertificate, TlsAlert, HttpStatus, Closed, NotMeasured);

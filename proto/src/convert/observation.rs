@@ -136,6 +136,8 @@ impl From<&Facts> for wire::observation::Facts {
             Facts::Tcp(tcp) => Self::Tcp(wire::TcpFacts {
                 syn_retransmits: tcp.syn_retransmits.map(Into::into),
                 round_trip_us: tcp.round_trip_ms.map(|micros| micros.0),
+                hop: tcp.hop.map(Into::into),
+                path_mtu: tcp.path_mtu,
             }),
             Facts::Tls(tls) => Self::Tls(tls.into()),
             Facts::Http(http) => Self::Http(http.into()),
@@ -156,6 +158,8 @@ impl TryFrom<wire::observation::Facts> for Facts {
                     .map(|n| byte("syn_retransmits", n))
                     .transpose()?,
                 round_trip_ms: tcp.round_trip_us.map(Micros),
+                hop: tcp.hop.map(|n| byte("hop", n)).transpose()?,
+                path_mtu: tcp.path_mtu,
             }),
             Wire::Tls(tls) => Self::Tls(tls.try_into()?),
             Wire::Http(http) => Self::Http(http.try_into()?),
@@ -388,6 +392,8 @@ mod tests {
                 Some(Facts::Tcp(TcpFacts {
                     syn_retransmits: Some(1),
                     round_trip_ms: Some(Micros(5)),
+                    hop: Some(3),
+                    path_mtu: Some(1_400),
                 })),
                 Some(SaidBy::Icmp { icmp }),
             ),

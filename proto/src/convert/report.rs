@@ -1,12 +1,11 @@
 //! Reports.
 
 use super::{
-    Invalid, at_most, check::vantage_name, known, nonempty, observation::timestamp,
-    optional_address, text, value,
+    Invalid, at_most, check::vantage_name, known, nonempty, observation::timestamp, value,
 };
 use crate::{
-    Advisory, CauseId, CauseReport, Evidence, LocalFacts, Micros, REPORT_SCHEMA, Report, Subject,
-    VantageName, VantageReport, Verdict, limits, limits::plain_text, wire,
+    Advisory, CauseId, CauseReport, Evidence, Micros, REPORT_SCHEMA, Report, VantageName,
+    VantageReport, Verdict, limits, limits::plain_text, wire,
 };
 
 impl From<&Report> for wire::Report {
@@ -19,6 +18,7 @@ impl From<&Report> for wire::Report {
             verdict: Some((&report.verdict).into()),
             subject: Some((&report.subject).into()),
             vantages: report.vantages.iter().map(Into::into).collect(),
+            conditions: Some((&report.conditions).into()),
         }
     }
 }
@@ -48,6 +48,7 @@ impl TryFrom<wire::Report> for Report {
                 .subject
                 .ok_or(Invalid::Missing("subject"))?
                 .try_into()?,
+            conditions: report.conditions.unwrap_or_default().try_into()?,
             vantages: report
                 .vantages
                 .into_iter()
@@ -233,77 +234,6 @@ impl TryFrom<wire::Advisory> for Advisory {
                 .map(|cause| cause_id(&cause))
                 .transpose()?,
             vantages: names(advisory.vantages)?,
-        })
-    }
-}
-
-impl From<&Subject> for wire::Subject {
-    fn from(subject: &Subject) -> Self {
-        Self {
-            vantage: subject
-                .vantage
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            public_address: text(subject.public_address),
-            asn: subject.asn.unwrap_or(0),
-            local: Some((&subject.local).into()),
-        }
-    }
-}
-
-impl TryFrom<wire::Subject> for Subject {
-    type Error = Invalid;
-
-    fn try_from(subject: wire::Subject) -> Result<Self, Invalid> {
-        Ok(Self {
-            vantage: nonempty(subject.vantage)
-                .map(|name| vantage_name(&name))
-                .transpose()?,
-            public_address: optional_address("subject.public_address", &subject.public_address)?,
-            asn: (subject.asn > 0).then_some(subject.asn),
-            local: subject.local.unwrap_or_default().try_into()?,
-        })
-    }
-}
-
-impl From<&LocalFacts> for wire::LocalFacts {
-    fn from(local: &LocalFacts) -> Self {
-        Self {
-            proxies: local.proxies.clone(),
-            hosts_entries: local
-                .hosts_entries
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            tunnel: local.tunnel.clone().unwrap_or_default(),
-        }
-    }
-}
-
-impl TryFrom<wire::LocalFacts> for LocalFacts {
-    type Error = Invalid;
-
-    fn try_from(local: wire::LocalFacts) -> Result<Self, Invalid> {
-        at_most("local.proxies", local.proxies.len(), 16)?;
-        at_most(
-            "local.hosts_entries",
-            local.hosts_entries.len(),
-            limits::ADDRESSES,
-        )?;
-        let address = |text: &String| super::address("local.hosts_entries", text);
-        Ok(Self {
-            proxies: local
-                .proxies
-                .iter()
-                .map(|text| plain_text(text, limits::TEXT))
-                .collect(),
-            hosts_entries: local
-                .hosts_entries
-                .iter()
-                .map(address)
-                .collect::<Result<_, _>>()?,
-            tunnel: nonempty(plain_text(&local.tunnel, 64)),
         })
     }
 }
