@@ -2,22 +2,26 @@
 //!
 //! The scenarios and the demo both play on this stage.
 
+mod check;
+mod dns;
+mod network;
+mod web;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::LabError;
-use crate::error::write;
 use crate::lab::{Internet, Role, Topology};
 use crate::scenario::{Action, Family};
 use crate::service::{
     Authority, Fail2ban, Fleet, Programs, Records, Resolver, Site, SiteSettings, nftables,
 };
 
-/// No check may take longer, whatever its scenario allows.
-const LIMIT: Duration = Duration::from_secs(60);
+pub use check::{CheckRun, RunningCheck};
+use dns::names_of;
 
 /// Everything that runs. Fields are dropped in this order: first the programs, then the hosts they run in.
 #[derive(Debug)]
@@ -29,19 +33,6 @@ pub struct Stage {
     records: Records,
     authority: Authority,
     internet: Internet,
-}
-
-/// What a finished `onlyhere check` left.
-#[derive(Debug)]
-pub struct CheckRun {
-    /// Its exit code; none when it was killed.
-    pub exit: Option<i32>,
-    /// From start to end.
-    pub elapsed: Duration,
-    /// Its standard output.
-    pub stdout: String,
-    /// Its standard error.
-    pub stderr: String,
 }
 
 impl Stage {
@@ -164,30 +155,6 @@ impl Stage {
         })
     }
 
-    /// Lifts a ban by hand, as the site's administrator.
-    pub fn unban(&self, host: &str, address: &str) -> Result<(), LabError> {
-        let unknown = || LabError::Unknown {
-            kind: "fail2ban on host",
-            name: host.into(),
-        };
-        self.bans
-            .get(host)
-            .ok_or_else(unknown)?
-            .unban(self.internet.host(host)?, address)
-    }
-
-    /// What fail2ban on a host says about its jail.
-    pub fn ban_status(&self, host: &str) -> Result<String, LabError> {
-        let unknown = || LabError::Unknown {
-            kind: "fail2ban on host",
-            name: host.into(),
-        };
-        self.bans
-            .get(host)
-            .ok_or_else(unknown)?
-            .status(self.internet.host(host)?)
-    }
-
     /// The end of every daemon's log, for a report of a miss.
     pub fn log_tails(&self, lines: usize) -> String {
         let mut text = String::new();
@@ -204,156 +171,6 @@ impl Stage {
             }
         }
         text
-    }
-
-    fn site(&mut self, host: &str) -> Result<&mut (SiteSettings, Option<Site>), LabError> {
-        self.sites.get_mut(host).ok_or_else(|| LabError::Unknown {
-            kind: "site",
-            name: host.into(),
-        })
-    }
-
-    fn stop_site(&mut self, host: &str) -> Result<SiteSettings, LabError> {
-        let (settings, site) = self.site(host)?;
-        if let Some(site) = site.take() {
-            site.stop();
-        }
-        Ok(settings.clone())
-    }
-
-    fn change_site(
-        &mut self,
-        host: &str,
-        change: impl FnOnce(&mut SiteSettings),
-    ) -> Result<(), LabError> {
-        let mut settings = self.stop_site(host)?;
-        change(&mut settings);
-        let site = Site::start(self.internet.host(host)?, &settings, &self.authority)?;
-        *self.site(host)? = (settings, Some(site));
-        Ok(())
-    }
-
-    fn change_records(&mut self, name: &str, addresses: &[IpAddr]) -> Result<(), LabError> {
-        self.records.insert(name.to_owned(), addresses.to_vec());
-        // The old one must be gone before the new one can have its port.
-        self.resolver = None;
-        self.resolver = Some(Resolver::start(
-            self.internet.the(Role::Resolver)?,
-            &self.records,
-        )?);
-        Ok(())
-    }
-
-    fn add_hosts_entry(&self, host: &str, name: &str, address: IpAddr) -> Result<(), LabError> {
-        let file = self.internet.host(host)?.dir().join("hosts");
-        let mut text = std::fs::read_to_string(&file).map_err(LabError::io("read hosts"))?;
-        text.push_str(&format!("{address} {name}\n"));
-        write(&file, text)
-    }
-
-    /// A probe that can reach nobody but its coordinator and its resolver: as if its own network had failed.
-    fn break_probe(&self, host: &str) -> Result<(), LabError> {
-        let topology = self.internet.topology();
-        let coordinator = &topology.hosts[topology.the(Role::Coordinator)?];
-        let resolver = &topology.hosts[topology.the(Role::Resolver)?];
-        let rules = format!(
-            "table inet broken {{\n chain out {{\n type filter hook output priority 0; policy drop;\n \
-             ip daddr {{ {}, {}, 127.0.0.0/8 }} accept\n ip6 daddr {{ {}, {}, ::1 }} accept\n }}\n}}",
-            coordinator.ipv4, resolver.ipv4, coordinator.ipv6, resolver.ipv6
-        );
-        nftables::load(self.internet.host(host)?, &rules)
-    }
-
-    /// Real failed logins with a real client, until fail2ban itself bans the address the site sees.
-    fn fail_logins(&mut self, action: &Action) -> Result<(), LabError> {
-        let Action::FailedLogins {
-            host,
-            from,
-            name,
-            count,
-            families,
-            blocktype,
-        } = action
-        else {
-            return Ok(());
-        };
-        let web = self.internet.host(host)?;
-        if !self.bans.contains_key(host) {
-            let unknown = || LabError::Unknown {
-                kind: "running site",
-                name: host.clone(),
-            };
-            let site = self
-                .sites
-                .get(host)
-                .and_then(|(_, site)| site.as_ref())
-                .ok_or_else(unknown)?;
-            self.bans.insert(
-                host.clone(),
-                Fail2ban::start(web, site.error_log(), *blocktype)?,
-            );
-        }
-        let client = self.internet.host(from)?;
-        let url = format!("https://{name}/login");
-        let mut banned = Vec::new();
-        for family in families {
-            for _ in 0..*count {
-                client.run(
-                    "curl",
-                    &[
-                        "-s",
-                        "-o",
-                        "/dev/null",
-                        family.curl_flag(),
-                        "-u",
-                        "owner:guess",
-                        &url,
-                    ],
-                )?;
-            }
-            banned.push(public_address(self.internet.topology(), from, *family)?.to_string());
-        }
-        let ban = self.bans.get_mut(host);
-        ban.map_or(Ok(()), |ban| {
-            ban.wait_for_bans(self.internet.host(host)?, &banned)
-        })
-    }
-}
-
-/// A check under way.
-#[derive(Debug)]
-pub struct RunningCheck {
-    child: Child,
-    started: Instant,
-    dir: PathBuf,
-}
-
-impl RunningCheck {
-    /// Waits for its end; kills it after a minute.
-    pub fn finish(mut self) -> Result<CheckRun, LabError> {
-        let exit = loop {
-            if let Some(status) = self
-                .child
-                .try_wait()
-                .map_err(LabError::io("wait for onlyhere check"))?
-            {
-                break status.code();
-            }
-            if self.started.elapsed() > LIMIT {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(3));
-        };
-        let elapsed = self.started.elapsed();
-        let read = |name: &str| std::fs::read_to_string(self.dir.join(name)).unwrap_or_default();
-        Ok(CheckRun {
-            exit,
-            elapsed,
-            stdout: read("stdout"),
-            stderr: read("stderr"),
-        })
     }
 }
 
@@ -387,20 +204,4 @@ fn trust(internet: &mut Internet, authority: &Authority) -> Result<(), LabError>
         host.use_resolvers(std::slice::from_ref(&resolver))?;
     }
     Ok(())
-}
-
-/// The coordinator's name has an IPv4 address only, as the coordinator listens on IPv4 only: so every vantage, at home
-/// or not, is known to it by its public IPv4 address.
-fn names_of(topology: &Topology) -> Records {
-    let mut records = Records::new();
-    for plan in topology.hosts.values() {
-        let mut addresses = vec![IpAddr::from(plan.ipv4)];
-        if plan.role != Role::Coordinator {
-            addresses.push(plan.ipv6.into());
-        }
-        for name in &plan.names {
-            records.insert(name.clone(), addresses.clone());
-        }
-    }
-    records
 }
