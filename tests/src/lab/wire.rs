@@ -2,14 +2,14 @@
 //!
 //! A wire is two TUN devices, one in each host, and a queue between their descriptors that holds every packet back
 //! for the wire's delay. `tc netem` would do the same, but many kernels lack it. One thread carries all wires of an
-//! internet; delay, loss and cut may change while packets fly. Loss is drawn from a seeded generator of the wire's
+//! internet; delay, loss, cut and the largest packet may change while packets fly. Loss is drawn from a seeded generator of the wire's
 //! own, so a scenario loses the same packets every time it sends the same ones.
 
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,7 @@ pub struct Wire {
     delay_us: AtomicU64,
     loss_ppm: AtomicU32,
     cut: AtomicBool,
+    max_bytes: AtomicUsize,
 }
 
 impl Wire {
@@ -44,6 +45,7 @@ impl Wire {
             delay_us: AtomicU64::new(0),
             loss_ppm: AtomicU32::new(0),
             cut: AtomicBool::new(false),
+            max_bytes: AtomicUsize::new(usize::MAX),
         };
         wire.set_delay(delay);
         wire
@@ -67,6 +69,15 @@ impl Wire {
     /// A cut wire loses everything, also what is on its way.
     pub fn set_cut(&self, cut: bool) {
         self.cut.store(cut, Ordering::Relaxed);
+    }
+
+    /// Larger packets vanish without an ICMP error: a path MTU black hole (RFC 2923, section 2.1).
+    pub fn set_max_bytes(&self, bytes: usize) {
+        self.max_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    fn swallows(&self, bytes: usize) -> bool {
+        bytes > self.max_bytes.load(Ordering::Relaxed)
     }
 
     fn is_cut(&self) -> bool {
@@ -179,7 +190,10 @@ fn carry(ends: &[Ends], stop: &AtomicBool) {
             let end = &ends[wire];
             // Non-blocking: an empty device, or one whose host is gone, ends the loop.
             while let Ok(length) = end.devices[from].recv(&mut buffer) {
-                if end.wire.is_cut() || end.wire.loses(&mut luck[wire]) || air.len() >= QUEUE {
+                let lost = end.wire.is_cut()
+                    || end.wire.swallows(length)
+                    || end.wire.loses(&mut luck[wire]);
+                if lost || air.len() >= QUEUE {
                     continue;
                 }
                 turn += 1;
@@ -282,6 +296,15 @@ mod tests {
         let mut air = BinaryHeap::from([flight(9, 1), flight(3, 2), flight(3, 4), flight(3, 3)]);
         let order: Vec<u64> = std::iter::from_fn(|| Some(air.pop()?.turn)).collect();
         assert_eq!(order, [2, 3, 4, 1]);
+    }
+
+    #[test]
+    fn a_wire_swallows_what_is_larger_than_it_carries() {
+        let wire = Wire::new(Duration::ZERO);
+        assert!(!wire.swallows(MTU.into()));
+        wire.set_max_bytes(600);
+        assert!(!wire.swallows(600));
+        assert!(wire.swallows(601));
     }
 
     #[test]

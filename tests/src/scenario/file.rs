@@ -1,7 +1,7 @@
 //! The scenario file: TOML, unknown keys refused, and every word that has a fixed meaning checked against it, so that
 //! a scenario cannot expect something that the outward contract does not know.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use ipnet::IpNet;
@@ -177,6 +177,35 @@ pub enum Action {
         /// Whom.
         sources: Vec<IpNet>,
     },
+    /// Lines in nginx's own language are added to its configuration.
+    NginxConfig {
+        /// Where.
+        host: String,
+        /// For the `http` block.
+        #[serde(default)]
+        http: String,
+        /// For the `server` block.
+        #[serde(default)]
+        server: String,
+        /// Instead of the answer that every page gives.
+        location: Option<String>,
+    },
+    /// nginx listens on these sockets and on no others, with TLS on each.
+    NginxListens {
+        /// Where.
+        host: String,
+        /// Addresses and ports.
+        sockets: Vec<SocketAddr>,
+    },
+    /// nginx is killed, and from now on started and killed again and again, beginning with the time it is down.
+    CrashLoop {
+        /// Where.
+        host: String,
+        /// How long it lives each time, in seconds.
+        up_s: f64,
+        /// How long it is dead each time, in seconds.
+        down_s: f64,
+    },
     /// Rules in nft's language are loaded.
     Firewall {
         /// Where.
@@ -227,6 +256,20 @@ pub enum Action {
         wire: String,
         /// One way, in milliseconds.
         delay_ms: f64,
+    },
+    /// The wire silently loses packets that are larger than this, in both directions.
+    SmallWire {
+        /// The host.
+        wire: String,
+        /// The largest packet that gets through, in bytes with its IP header.
+        max_bytes: usize,
+    },
+    /// A shell script is run to its end, for what has no word of its own here.
+    Run {
+        /// Where.
+        host: String,
+        /// Its lines; the first that fails fails the scenario.
+        script: String,
     },
     /// A name gets other addresses, or none and no longer exists.
     Dns {
@@ -296,6 +339,8 @@ pub struct Expect {
     pub headline: Option<String>,
     /// Who must act.
     pub actor: Option<String>,
+    /// Whether the fault comes and goes.
+    pub intermittent: Option<bool>,
     /// Words that must stand somewhere in the verdict, whatever their case.
     #[serde(default)]
     pub mentions: Vec<String>,

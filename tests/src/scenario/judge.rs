@@ -92,6 +92,14 @@ fn compare(expect: &Expect, verdict: &Value) -> Vec<String> {
     if let Some(actor) = &expect.actor {
         same("actor", actor);
     }
+    if let Some(wanted) = expect.intermittent
+        && verdict["intermittent"] != Value::Bool(wanted)
+    {
+        misses.push(format!(
+            "intermittent is {}, not {wanted}",
+            verdict["intermittent"]
+        ));
+    }
     if verdict["complete"] != Value::Bool(true) {
         misses.push("the verdict is not complete".into());
     }
@@ -208,6 +216,7 @@ mod tests {
             exit: 12,
             headline: Some("Refused from your IP address only (".into()),
             actor: None,
+            intermittent: Some(false),
             mentions: vec!["Other Networks".into()],
             advisory: Some(ExpectAdvisory {
                 vantage: "nyc".into(),
@@ -219,7 +228,7 @@ mod tests {
 
     fn right() -> Value {
         json!({ "verdict": {
-            "scope": "source_address", "mechanism": "refused", "complete": true,
+            "scope": "source_address", "mechanism": "refused", "complete": true, "intermittent": false,
             "headline": "Refused from your IP address only (198.18.3.20)",
             "causes": [{"id": "ip_ban"}],
             "evidence": [{"says": "5 of 5 other networks connect"}],
@@ -251,6 +260,7 @@ mod tests {
             ("/verdict/scope", json!("global")),
             ("/verdict/mechanism", json!("timeout")),
             ("/verdict/complete", json!(false)),
+            ("/verdict/intermittent", json!(true)),
             ("/verdict/headline", json!("Refused everywhere")),
             ("/verdict/causes/0/id", json!("service_down")),
             ("/verdict/causes", json!([])),

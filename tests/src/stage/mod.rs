@@ -82,7 +82,7 @@ impl Stage {
     pub fn apply(&mut self, action: &Action) -> Result<(), LabError> {
         match action {
             Action::StopNginx { host } => self.stop_site(host).map(drop),
-            Action::StartNginx { host } => self.change_site(host, |_| ()),
+            Action::StartNginx { host } => self.change_site(host, |site| site.crash_loop = None),
             Action::NginxStatus { host, status } => {
                 self.change_site(host, |site| site.status = *status)
             }
@@ -91,6 +91,22 @@ impl Stage {
             }
             Action::Certificate { host, kind } => {
                 self.change_site(host, |site| site.certificate = *kind)
+            }
+            Action::NginxConfig {
+                host,
+                http,
+                server,
+                location,
+            } => self.change_site(host, |site| {
+                site.http.clone_from(http);
+                site.server.clone_from(server);
+                site.location.clone_from(location);
+            }),
+            Action::NginxListens { host, sockets } => {
+                self.change_site(host, |site| site.sockets.clone_from(sockets))
+            }
+            Action::CrashLoop { host, up_s, down_s } => {
+                self.change_site(host, |site| site.crash_loop = Some((*up_s, *down_s)))
             }
             Action::Firewall { host, rules } => nftables::load(self.internet.host(host)?, rules),
             Action::FailedLogins { .. } => self.fail_logins(action),
@@ -103,6 +119,11 @@ impl Stage {
                 let delay = Duration::from_secs_f64(delay_ms / 1000.0);
                 self.internet.wire(wire).map(|wire| wire.set_delay(delay))
             }
+            Action::SmallWire { wire, max_bytes } => self
+                .internet
+                .wire(wire)
+                .map(|wire| wire.set_max_bytes(*max_bytes)),
+            Action::Run { host, script } => self.internet.host(host)?.script(script).map(drop),
             Action::Dns { name, addresses } => self.change_records(name, addresses),
             Action::Resolver { host, address } => self
                 .internet
