@@ -82,6 +82,7 @@ impl Worker {
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: capabilities::labels(),
+            ..Hello::default()
         };
         // An error would mean that the receiver is gone, which is three lines below.
         let _ = outbound.send(message(ToCoordinator::Hello(hello))).await;

@@ -28,6 +28,8 @@ pub const SMALLEST_SEGMENT: u16 = 536;
 pub const LISTENERS: usize = 64;
 /// Further addresses of one vantage.
 pub const SOURCE_ADDRESSES: usize = 8;
+/// DNS block lists at which one address is looked up.
+pub const BLOCK_LISTS: usize = 8;
 /// Bytes of one gRPC message.
 pub const MESSAGE: usize = 4 * 1024 * 1024;
 /// Any free text of an observation, bytes.
