@@ -95,20 +95,22 @@ impl Investigation {
         self.grace_ends.filter(|_| !self.concluded)
     }
 
-    /// Takes an observation of a request that is under way; one that answers no such request is ignored.
-    pub fn handle_observation(&mut self, observation: Observation) {
+    /// Takes an observation of a request that is under way, and says whether it did; one that answers no such request,
+    /// or is known already, is ignored.
+    pub fn handle_observation(&mut self, observation: Observation) -> bool {
         let Some(vantage) = self.index_of(&observation.vantage) else {
-            return;
+            return false;
         };
         let request = observation.request;
         if self.concluded || !self.progress.take(vantage, observation) {
-            return;
+            return false;
         }
         self.verdict = OnceLock::new();
         if self.progress.is_in(vantage, request) {
             let echo = self.progress.echo_is_in(vantage, request);
             self.stirred |= self.settled.insert((vantage, request, echo));
         }
+        true
     }
 
     /// No further observation of this request will come: it is done, or its deadline has passed.

@@ -570,7 +570,9 @@ fn heard_out(
 impl Event {
     fn tell(self, investigation: &mut Investigation) {
         match self {
-            Self::Seen(observation) => investigation.handle_observation(*observation),
+            Self::Seen(observation) => {
+                investigation.handle_observation(*observation);
+            }
             Self::Done(vantage, request) => investigation.handle_done(&vantage, request),
         }
     }
