@@ -11,7 +11,8 @@ use std::{
 };
 
 use onlyhere_proto::{
-    CheckId, CheckRequest, Observation, Stage, Vantage, VantageName, VantageReport, limits,
+    CheckId, CheckRequest, Facts, Observation, Outcome, ResolverKind, Stage, Vantage, VantageName,
+    VantageReport, limits,
 };
 
 /// On top of a request's deadline: the way there and back.
@@ -36,7 +37,8 @@ pub enum Dropped {
     Duplicate,
     /// More than a request may have.
     TooMany,
-    /// It is not what was asked for: a deeper stage, or more time than there was.
+    /// It is not what was asked for: a deeper stage, more time than there was, a rung of no ladder, a resolver that
+    /// nobody wanted to be asked.
     Unasked,
 }
 
@@ -54,8 +56,18 @@ struct Sent {
 
 impl Sent {
     fn expires(&self) -> Duration {
-        self.ends
-            .min(self.heard + self.request.attempt_timeout + QUIET)
+        let silence = self.request.attempt_timeout * steps_unheard(&self.request);
+        self.ends.min(self.heard + silence + QUIET)
+    }
+}
+
+/// Steps, an attempt long each, that a request may take without an observation to show for them: finding a zone's name
+/// servers and their addresses, finding a proxy.
+fn steps_unheard(request: &CheckRequest) -> u32 {
+    match (request.authoritative, &request.way.proxy) {
+        (true, _) => 3,
+        (false, Some(_)) => 2,
+        (false, None) => 1,
     }
 }
 
@@ -255,14 +267,44 @@ fn is_asked_for(observation: &Observation, request: &CheckRequest) -> bool {
         Stage::Icmp => request.ping || request.depth == Stage::Icmp,
         // Even a request for echoes alone resolves the name.
         Stage::Dns => true,
+        // A proxy says in HTTP that it cannot or will not connect, however deep it was asked to lead.
+        Stage::Http if request.way.proxy.is_some() && observation.outcome != Outcome::Ok => {
+            matches!(request.depth, Stage::Tcp | Stage::Tls | Stage::Http)
+        }
         stage => request.depth != Stage::Icmp && stage <= request.depth,
     };
-    within_depth && Duration::from(observation.elapsed_ms) <= request.deadline + GRACE
+    within_depth
+        && Duration::from(observation.elapsed_ms) <= request.deadline + GRACE
+        && facts_fit(observation, request)
+}
+
+/// Rungs belong to a ladder and a ladder has nothing else; who answered a name was asked to be asked.
+fn facts_fit(observation: &Observation, request: &CheckRequest) -> bool {
+    match (&observation.facts, observation.stage) {
+        (Some(Facts::Dns(dns)), Stage::Dns) => match dns.kind {
+            ResolverKind::Authoritative => request.authoritative,
+            ResolverKind::Configured => dns
+                .resolver
+                .is_some_and(|resolver| request.resolvers.contains(&resolver)),
+            ResolverKind::System | ResolverKind::HostsFile => true,
+        },
+        (Some(Facts::Tcp(tcp)), Stage::Tcp) => match (request.way.hops, tcp.hop) {
+            (Some(most), Some(hop)) => (1..=most).contains(&hop),
+            (None, None) => true,
+            _ => false,
+        },
+        (Some(Facts::Tls(_)), Stage::Tls) | (Some(Facts::Http(_)), Stage::Http) => true,
+        (Some(_), _) => false,
+        (None, Stage::Tcp) => {
+            request.way.hops.is_none() || observation.outcome == Outcome::NotMeasured
+        }
+        (None, _) => true,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use onlyhere_proto::{Micros, Outcome, Purpose, Target, Timestamp};
+    use onlyhere_proto::{DnsFacts, Micros, Purpose, RecordType, Target, TcpFacts, Timestamp, Way};
     use proptest::prelude::*;
 
     use super::*;
@@ -380,6 +422,136 @@ mod tests {
         );
         assert_eq!(hear("a", observation(1, 2), end), Some(Dropped::Late));
         assert_eq!(collector.dropped().values().sum::<u32>(), 8);
+    }
+
+    /// What was asked beside the ordinary, what came, and whether it can be believed.
+    type Odd = (fn(&mut CheckRequest), fn(&mut Observation), bool);
+
+    fn rung(observation: &mut Observation, hop: u8) {
+        observation.facts = Some(Facts::Tcp(TcpFacts {
+            hop: Some(hop),
+            ..TcpFacts::default()
+        }));
+    }
+
+    fn answer(observation: &mut Observation, kind: ResolverKind, resolver: &str) {
+        observation.stage = Stage::Dns;
+        observation.facts = Some(Facts::Dns(DnsFacts {
+            resolver: resolver.parse().ok(),
+            kind,
+            record_type: RecordType::A,
+            rcode: Some(0),
+            answers: Vec::new(),
+            cname_chain: Vec::new(),
+        }));
+    }
+
+    #[test]
+    fn other_ways_give_other_answers_and_no_others() {
+        let ladder: fn(&mut CheckRequest) = |r| r.way.hops = Some(8);
+        let proxy: fn(&mut CheckRequest) = |r| r.way.proxy = Some("http://192.0.2.9:3128".into());
+        let plain: fn(&mut CheckRequest) = |_| {};
+        let zone: fn(&mut CheckRequest) = |r| {
+            r.depth = Stage::Dns;
+            r.authoritative = true;
+        };
+        let configured: fn(&mut CheckRequest) =
+            |r| r.resolvers = vec!["192.0.2.53".parse().unwrap()];
+        let cases: [Odd; 16] = [
+            (ladder, |o| rung(o, 8), true),
+            (ladder, |o| rung(o, 9), false),
+            (ladder, |o| rung(o, 0), false),
+            (ladder, |_| {}, false),
+            (ladder, |o| o.outcome = Outcome::NotMeasured, true),
+            (plain, |o| rung(o, 1), false),
+            (plain, |o| o.stage = Stage::Dns, true),
+            (
+                proxy,
+                |o| {
+                    o.stage = Stage::Http;
+                    o.outcome = Outcome::HttpStatus;
+                    o.address = "203.0.113.9".parse().ok();
+                },
+                true,
+            ),
+            (proxy, |o| o.stage = Stage::Http, false),
+            (
+                plain,
+                |o| {
+                    o.stage = Stage::Http;
+                    o.outcome = Outcome::HttpStatus;
+                },
+                false,
+            ),
+            (
+                zone,
+                |o| answer(o, ResolverKind::Authoritative, "203.0.113.53"),
+                true,
+            ),
+            (
+                plain,
+                |o| answer(o, ResolverKind::Authoritative, "203.0.113.53"),
+                false,
+            ),
+            (
+                configured,
+                |o| answer(o, ResolverKind::Configured, "192.0.2.53"),
+                true,
+            ),
+            (
+                configured,
+                |o| answer(o, ResolverKind::Configured, "192.0.2.54"),
+                false,
+            ),
+            (
+                plain,
+                |o| answer(o, ResolverKind::System, "192.0.2.1"),
+                true,
+            ),
+            (
+                plain,
+                |o| {
+                    answer(o, ResolverKind::System, "192.0.2.1");
+                    o.stage = Stage::Tcp;
+                },
+                false,
+            ),
+        ];
+        for (number, (ask, spoil, believed)) in cases.into_iter().enumerate() {
+            let (mut request, mut observation) = (request(1), observation(1, 0));
+            ask(&mut request);
+            spoil(&mut observation);
+            let mut collector = Collector::new(CHECK.parse().unwrap());
+            collector.handle_sent(name("a"), request, Duration::ZERO);
+            let judged = collector.handle_observation(&name("a"), observation, Duration::ZERO);
+            let expected = if believed {
+                None
+            } else {
+                Some(Dropped::Unasked)
+            };
+            assert_eq!(judged.err(), expected, "case {number}");
+        }
+    }
+
+    #[test]
+    fn who_must_find_the_way_first_may_be_quiet_for_longer() {
+        let expiry = |change: fn(&mut CheckRequest)| {
+            let mut request = request(1);
+            request.deadline = Duration::from_secs(30);
+            change(&mut request);
+            let mut collector = Collector::new(CHECK.parse().unwrap());
+            collector.handle_sent(name("a"), request, Duration::ZERO);
+            collector.next_expiry().unwrap() - QUIET
+        };
+        assert_eq!(expiry(|_| {}), Duration::from_secs(3));
+        assert_eq!(expiry(|r| r.authoritative = true), Duration::from_secs(9));
+        let proxied = |r: &mut CheckRequest| {
+            r.way = Way {
+                proxy: Some("http://p.example:1".into()),
+                ..Way::default()
+            };
+        };
+        assert_eq!(expiry(proxied), Duration::from_secs(6));
     }
 
     #[test]

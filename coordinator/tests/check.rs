@@ -11,10 +11,10 @@ use common::{
     within,
 };
 use onlyhere_coordinator::{
-    config::Config,
+    config::{Config, Zone},
     tokens::{Token, TokenKind},
 };
-use onlyhere_proto::{Outcome, Purpose, Scope, wire};
+use onlyhere_proto::{History, Outcome, Purpose, Scope, wire};
 use tonic::Code;
 use wire::public_service_check_response::Message as FromCoordinator;
 
@@ -93,6 +93,55 @@ async fn a_check_over_several_probes_streams_to_a_report() {
                 .is_sorted_by_key(|o| (o.request, o.sequence))
         );
     }
+}
+
+#[tokio::test]
+async fn what_is_known_beside_the_observations_stands_in_the_report() {
+    let mut config = Config {
+        allow_private: vec!["192.0.2.0/24".parse().unwrap()],
+        ..Config::default()
+    };
+    config.dns.block_lists = vec![Zone("dnsbl.example".into())];
+    let coordinator = Coordinator::start(config).await;
+    let _fleet = fleet(&coordinator, &[Manner::Refused; 3]).await;
+    let token = coordinator.client_token();
+    let start = wire::Start {
+        expected_addresses: ["2001:db8::80", "192.0.2.80", "192.0.2.80"]
+            .map(str::to_owned)
+            .into(),
+        ..caller::start(TARGET)
+    };
+    let check = async |start: wire::Start| {
+        let check = caller::open(&coordinator, &token, start).await.unwrap();
+        check.follow(Outcome::Refused).await.unwrap()
+    };
+
+    let first = check(start).await;
+    let conditions = &first.report().conditions;
+    let expected: [std::net::IpAddr; 2] =
+        ["2001:db8::80", "192.0.2.80"].map(|a| a.parse().unwrap());
+    assert_eq!(conditions.expected_addresses, expected);
+    assert_eq!(conditions.block_lists, ["dnsbl.example"]);
+    assert_eq!(conditions.history, History::default());
+
+    let second = check(caller::start(TARGET)).await;
+    let history = second.report().conditions.history;
+    assert_eq!(history.failing_since, Some(first.report().started_at));
+    assert_eq!(history.last_ok, None);
+    let other = check(caller::start("tcp://shop.example:23")).await;
+    assert_eq!(other.report().conditions.history, History::default());
+}
+
+#[tokio::test]
+async fn a_probes_further_addresses_are_known() {
+    let coordinator = coordinator().await;
+    let _fleet = fleet(&coordinator, &[Manner::Healthy]).await;
+    let told = ask(&coordinator, Outcome::Ok).await;
+    let further = &told.vantages[1].source_addresses;
+    assert_eq!(
+        further,
+        &["192.0.2.77".parse::<std::net::IpAddr>().unwrap()]
+    );
 }
 
 #[tokio::test]
@@ -333,7 +382,25 @@ async fn wrong_questions_are_refused_in_one_sentence() {
     let _fleet = fleet(&coordinator, &[Manner::Healthy]).await;
     let token = coordinator.client_token();
     type Change = fn(&mut wire::Start);
-    let cases: [(Change, Code, &str); 7] = [
+    let cases: [(Change, Code, &str); 10] = [
+        (
+            |s| {
+                s.target = "tcp://192.0.2.80:22".into();
+                s.expected_addresses = vec!["192.0.2.80".into()];
+            },
+            Code::InvalidArgument,
+            "192.0.2.80 is an address itself",
+        ),
+        (
+            |s| s.expected_addresses = vec!["here".into()],
+            Code::InvalidArgument,
+            "`here`, an expected address, is no IP address",
+        ),
+        (
+            |s| s.expected_addresses = vec!["192.0.2.80".into(); 17],
+            Code::InvalidArgument,
+            "at most 16 expected addresses",
+        ),
         (
             |s| s.target = "https://".into(),
             Code::InvalidArgument,

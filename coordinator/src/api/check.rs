@@ -1,13 +1,19 @@
 //! One `Check` call: reads the question, picks the vantages, makes the caller a vantage itself, and follows the engine until
 //! there is a report or the caller is gone.
 
-use std::{collections::BTreeMap, net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::FutureExt;
 use onlyhere_diagnosis::Case;
 use onlyhere_proto::{
-    CheckId, Conditions, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target, Vantage,
-    VantageName, limits, wire,
+    CheckId, Conditions, Host, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target,
+    Vantage, VantageName, limits, wire,
 };
 use prost::Message;
 use tokio::sync::mpsc;
@@ -86,6 +92,7 @@ struct Question {
     from: Vec<Selector>,
     local: Option<LocalFacts>,
     seen: Option<Symptom>,
+    expected_addresses: Vec<IpAddr>,
     timeout: Duration,
 }
 
@@ -177,6 +184,8 @@ impl Session {
             "" => None,
             seen => Some(seen.parse::<Symptom>().map_err(|e| refuse(e.to_string()))?),
         };
+        let expected_addresses =
+            expected_addresses(&start.expected_addresses, &target).map_err(refuse)?;
         let local = LocalFacts::try_from(start.local.unwrap_or_default())
             .map_err(|e: Invalid| refuse(e.to_string()))?;
         let timeout = match start.timeout_ms {
@@ -189,6 +198,7 @@ impl Session {
             from,
             local,
             seen,
+            expected_addresses,
             timeout,
         })
     }
@@ -205,8 +215,7 @@ impl Session {
         let picked = plan::pick(&fleet, is_vantage.then_some(&caller), &question.from)
             .map_err(|e| Status::failed_precondition(e.to_string()))?;
         let mut lines = self.lines(picked);
-        let mut vantages: Vec<Vantage> =
-            lines.values().map(|line| line.vantage().clone()).collect();
+        let mut vantages: Vec<Vantage> = lines.values().map(|line| line.vantage()).collect();
         if lines.is_empty() && !is_vantage {
             return Err(Status::failed_precondition(
                 "no probe is attached, and the caller is no vantage: nobody can try",
@@ -217,33 +226,46 @@ impl Session {
             lines.insert(VantageName::you(), Arc::clone(you));
             vantages.insert(0, caller.clone());
         }
-        let config = &self.api.config;
-        let case = Case {
-            check: id,
-            target: question.target,
-            subject: Subject {
-                vantage: is_vantage.then(VantageName::you),
-                public_address: self.address,
-                asn: caller.asn,
-                local: question.local.unwrap_or_default(),
-            },
-            vantages,
-            conditions: Conditions {
-                seen: question.seen,
-                controls: config.controls(),
-                resolvers: config.dns.resolvers.clone(),
-                attempt_timeout_ms: attempt_timeout(question.timeout).into(),
-                ..Conditions::default()
-            },
-        };
         let check = Check {
-            case,
+            budget: budget(question.timeout),
+            case: self.case(id, question, &caller, vantages),
             lines,
             started_at: clock::now(),
-            budget: budget(question.timeout),
-            allow_private: config.allow_private.clone(),
+            allow_private: self.api.config.allow_private.clone(),
         };
         Ok((check, you))
+    }
+
+    fn case(
+        &self,
+        check: CheckId,
+        question: Question,
+        caller: &Vantage,
+        vantages: Vec<Vantage>,
+    ) -> Case {
+        let Api { config, store, .. } = &self.api;
+        let subject = Subject {
+            vantage: question.local.is_some().then(VantageName::you),
+            public_address: self.address,
+            asn: caller.asn,
+            local: question.local.unwrap_or_default(),
+        };
+        let conditions = Conditions {
+            seen: question.seen,
+            controls: config.controls(),
+            resolvers: config.dns.resolvers.clone(),
+            expected_addresses: question.expected_addresses,
+            block_lists: config.block_lists(),
+            attempt_timeout_ms: attempt_timeout(question.timeout).into(),
+            history: store.history(&self.token.id, &question.target, &subject),
+        };
+        Case {
+            check,
+            target: question.target,
+            subject,
+            vantages,
+            conditions,
+        }
     }
 
     /// Who has left since being picked is left out.
@@ -315,6 +337,34 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// The addresses that the owner expects, each once; only a name can lead anywhere.
+fn expected_addresses(told: &[String], target: &Target) -> Result<Vec<IpAddr>, String> {
+    if told.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Host::Address(address) = &target.host {
+        return Err(format!(
+            "addresses are expected of a name, and {address} is an address itself"
+        ));
+    }
+    if told.len() > limits::ADDRESSES {
+        return Err(format!(
+            "at most {} expected addresses can be given",
+            limits::ADDRESSES
+        ));
+    }
+    let read = |text: &String| {
+        text.parse::<IpAddr>().map_err(|_| {
+            let shown = limits::plain_text(text, 64);
+            format!("`{shown}`, an expected address, is no IP address")
+        })
+    };
+    let mut expected: Vec<IpAddr> = told.iter().map(read).collect::<Result<_, _>>()?;
+    let mut unique = BTreeSet::new();
+    expected.retain(|address| unique.insert(*address));
+    Ok(expected)
 }
 
 fn new_check_id() -> Result<CheckId, Status> {

@@ -9,7 +9,7 @@ use std::{
 
 use figment::{Figment, providers::Serialized};
 use ipnet::IpNet;
-use onlyhere_proto::{Target, limits};
+use onlyhere_proto::{Host, Target, limits};
 use serde::{Deserialize, Serialize};
 
 /// Everything that can be set.
@@ -74,6 +74,8 @@ pub struct ApiTls {
 pub struct Dns {
     /// Resolvers that vantages ask besides their own.
     pub resolvers: Vec<IpAddr>,
+    /// Zones of DNS block lists at which callers' public addresses are looked up.
+    pub block_lists: Vec<Zone>,
 }
 
 /// `[store]`
@@ -156,6 +158,31 @@ impl From<Control> for String {
     }
 }
 
+/// A DNS zone, in the form in which it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Zone(pub String);
+
+impl TryFrom<String> for Zone {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match Host::parse(&text) {
+            Ok(Host::Name(name)) => Ok(Self(name)),
+            Ok(Host::Address(_)) => Err(format!(
+                "`{text}` is an address; a zone is a name, as in dnsbl.example"
+            )),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl From<Zone> for String {
+    fn from(zone: Zone) -> Self {
+        zone.0
+    }
+}
+
 /// Why the settings cannot be used, in one sentence that says what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidConfig {
@@ -216,6 +243,12 @@ impl Config {
             .collect()
     }
 
+    /// The block lists' zones.
+    pub fn block_lists(&self) -> Vec<String> {
+        let zones = self.dns.block_lists.iter();
+        zones.map(|zone| zone.0.clone()).collect()
+    }
+
     /// As TOML, with every default.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("texts, numbers and lists are always TOML")
@@ -254,6 +287,12 @@ impl Config {
                 limits::RESOLVERS
             ));
         }
+        if self.dns.block_lists.len() > limits::BLOCK_LISTS {
+            return refuse(format!(
+                "dns.block_lists names more than {} zones",
+                limits::BLOCK_LISTS
+            ));
+        }
         if let Some(advertise) = &self.probes.advertise
             && !is_host_and_port(advertise)
         {
@@ -281,9 +320,9 @@ impl Config {
 pub fn private(target: &Target, allowed: &[IpNet]) -> Option<&'static str> {
     let kind = target.special_range()?;
     let covered = match &target.host {
-        onlyhere_proto::Host::Address(address) => allowed.iter().any(|net| net.contains(address)),
+        Host::Address(address) => allowed.iter().any(|net| net.contains(address)),
         // `localhost`
-        onlyhere_proto::Host::Name(_) => false,
+        Host::Name(_) => false,
     };
     (!covered).then_some(kind)
 }
@@ -371,6 +410,7 @@ mod tests {
                     "ONLYHERE_DNS__RESOLVERS",
                     r#"["192.0.2.53", "2001:db8::53"]"#,
                 ),
+                ("ONLYHERE_DNS__BLOCK_LISTS", "BL.example., dnsbl.example"),
                 ("ONLYHERE_ALLOW_PRIVATE", "10.0.0.0/8, fd00::/8"),
                 ("ONLYHERE_TOKEN", "onlyhere-client-1.x"),
                 ("ONLYHERE_LOG", "debug"),
@@ -382,6 +422,7 @@ mod tests {
         assert_eq!(config.api.listen, "127.0.0.1:2".parse().unwrap());
         assert!(config.api.behind_proxy);
         assert_eq!(config.dns.resolvers.len(), 2);
+        assert_eq!(config.block_lists(), ["bl.example", "dnsbl.example"]);
         assert_eq!(config.allow_private.len(), 2);
     }
 
@@ -425,6 +466,17 @@ mod tests {
                 "controls = ['https://']",
                 &[],
                 "c.toml: controls.0: `https://` names no host",
+            ),
+            (
+                "[dns]\nblock_lists = ['192.0.2.1']",
+                &[],
+                "c.toml: dns.block_lists.0: `192.0.2.1` is an address; a zone is a name",
+            ),
+            (
+                "[dns]\nblock_lists = ['a.example', 'b.example', 'c.example', 'd.example', 'e.example', 'f.example', \
+                 'g.example', 'h.example', 'i.example']",
+                &[],
+                "dns.block_lists names more than 8 zones",
             ),
             (
                 "controls = ['https://10.0.0.1']",

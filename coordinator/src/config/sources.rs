@@ -24,7 +24,13 @@ const OF_OTHERS: &[&str] = &[
 const PREFIX: &str = "ONLYHERE_";
 
 /// Keys that hold lists; as variables they may be written with commas between, too.
-const LISTS: &[&str] = &["controls", "allow_private", "dns.resolvers", "geo.mmdb"];
+const LISTS: &[&str] = &[
+    "controls",
+    "allow_private",
+    "dns.resolvers",
+    "dns.block_lists",
+    "geo.mmdb",
+];
 
 /// The settings of a file.
 pub(super) fn file(path: &Path) -> Result<impl Provider, InvalidConfig> {

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -44,6 +45,7 @@ type SendOrder = Box<dyn Fn(Order) -> bool + Send + Sync>;
 /// The open stream to one vantage. Sending never waits: a vantage that does not read its orders is a lost one.
 pub struct Line {
     vantage: Vantage,
+    source_addresses: OnceLock<Vec<IpAddr>>,
     key_sha256: Option<String>,
     ledger: Mutex<Ledger>,
     send: SendOrder,
@@ -56,6 +58,7 @@ impl Line {
     pub fn new(vantage: Vantage, send: impl Fn(Order) -> bool + Send + Sync + 'static) -> Self {
         Self {
             vantage,
+            source_addresses: OnceLock::new(),
             key_sha256: None,
             ledger: Mutex::default(),
             send: Box::new(send),
@@ -78,8 +81,17 @@ impl Line {
     }
 
     /// Whose line it is.
-    pub fn vantage(&self) -> &Vantage {
-        &self.vantage
+    pub fn vantage(&self) -> Vantage {
+        let told = self.source_addresses.get();
+        Vantage {
+            source_addresses: told.cloned().unwrap_or_default(),
+            ..self.vantage.clone()
+        }
+    }
+
+    /// Takes the vantage's word for the further addresses that it can try from; the first word counts.
+    pub fn can_try_from(&self, addresses: Vec<IpAddr>) {
+        let _ = self.source_addresses.set(addresses);
     }
 
     /// The vantage's name.

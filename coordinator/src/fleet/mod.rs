@@ -77,7 +77,7 @@ impl Fleet {
     pub fn vantages(&self) -> Vec<Vantage> {
         hold(&self.attached)
             .values()
-            .map(|line| line.vantage().clone())
+            .map(|line| line.vantage())
             .collect()
     }
 

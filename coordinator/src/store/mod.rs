@@ -1,8 +1,9 @@
 //! Where reports are kept. The interface is as narrow as what is asked of it; other engines fit behind it.
 
+mod history;
 mod memory;
 
-use onlyhere_proto::{CheckId, Report};
+use onlyhere_proto::{CheckId, History, Report, Subject, Target};
 
 pub use memory::Memory;
 
@@ -13,4 +14,7 @@ pub trait ReportStore: Send + Sync {
 
     /// The report of a check, and whose it is.
     fn get(&self, check: &CheckId) -> Option<(String, Report)>;
+
+    /// What the reports kept for `owner` tell of earlier checks of this target by this subject.
+    fn history(&self, owner: &str, target: &Target, subject: &Subject) -> History;
 }

@@ -129,6 +129,7 @@ pub async fn attach(coordinator: &Coordinator, identity: &Identity) -> Result<St
         .say(ToCoordinator::Hello(wire::Hello {
             version: "test".into(),
             capabilities: vec!["ipv4".into()],
+            source_addresses: vec!["192.0.2.77".into()],
         }))
         .await;
     match stream.hear().await? {
