@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use onlyhere_proto::{Scope, Verdict};
 
 use crate::case::Case;
-use crate::causes;
+use crate::causes::{self, Circumstances};
 use crate::digest::Digest;
 use crate::hypothesis::Hypothesis;
 use crate::posterior::Posterior;
@@ -53,7 +53,7 @@ pub(crate) fn verdict(
         best: best_reported(case, digest, posterior, decision),
         stragglers,
     };
-    let address = finding.address_in_question();
+    let circumstances = finding.circumstances();
     Verdict {
         scope: decision.scope,
         mechanism: decision.mechanism,
@@ -66,7 +66,7 @@ pub(crate) fn verdict(
         causes: decision
             .causes
             .iter()
-            .map(|(id, p)| causes::report(case, *id, round(*p), address))
+            .map(|(id, p)| causes::report(case, *id, round(*p), circumstances))
             .collect(),
         evidence: evidence::evidence(finding),
         advisories: advisory::advisories(finding),
@@ -125,6 +125,16 @@ impl Finding<'_> {
                 })
             })
             .collect()
+    }
+
+    /// What the causes' texts are chosen by and filled in from.
+    pub(crate) fn circumstances(self) -> Circumstances {
+        Circumstances {
+            scope: self.decision.scope,
+            actor: self.decision.actor,
+            address: self.address_in_question(),
+            resolver: None,
+        }
     }
 
     fn address_in_question(self) -> Option<IpAddr> {

@@ -3,7 +3,7 @@
 use onlyhere_proto::{CauseId, Scope};
 
 use super::Finding;
-use crate::causes::{self, Cause};
+use crate::causes;
 
 /// Sentences, the most useful first.
 pub(super) fn next(f: Finding<'_>) -> Vec<String> {
@@ -39,12 +39,10 @@ pub(super) fn next(f: Finding<'_>) -> Vec<String> {
         all.push("The server's own list of bans confirms it".to_owned());
     }
     if let Some(cause) = f.decision.cause() {
-        let address = f.address_in_question();
-        let first = causes::report(f.case, cause, 0.0, address)
+        let first = causes::report(f.case, cause, 0.0, f.circumstances())
             .confirm
             .into_iter()
             .next();
-        debug_assert!(!Cause::of(cause).confirm.is_empty());
         all.extend(first.map(|c| format!("Confirm: {c}")));
     }
     all
