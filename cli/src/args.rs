@@ -3,7 +3,7 @@
 //! `onlyhere TARGET` is `onlyhere check TARGET`. Whether the first word is a subcommand is decided here and not by
 //! clap, which would take an odd target for a misspelt subcommand.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, net::IpAddr, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use onlyhere_proto::{Scope, Selector, Symptom, limits};
@@ -60,6 +60,9 @@ pub struct CheckArgs {
     /// What your browser showed: refused, timeout, reset, dns, tls, http, or its own code
     #[arg(long, value_name = "SYMPTOM", value_parser = Symptom::parse)]
     pub seen: Option<Symptom>,
+    /// An address that the name ought to have, if it is your site; may be given more than once
+    #[arg(long, value_name = "IP", value_parser = parse_address)]
+    pub expect_address: Vec<IpAddr>,
     /// How long the whole check may take, from 500ms to 60s
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_timeout)]
     pub timeout: Duration,
@@ -220,6 +223,16 @@ fn sentence(rendered: &str) -> String {
     format!("{}; see `onlyhere --help`", limits::plain_text(&text, 700))
 }
 
+/// Brackets around an IPv6 address, as targets have them, do no harm.
+fn parse_address(text: &str) -> Result<IpAddr, String> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse()
+        .map_err(|_| "write an IP address, as in 192.0.2.1 or 2001:db8::1".to_owned())
+}
+
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     let wrong = || {
         format!(
@@ -304,6 +317,18 @@ mod tests {
     }
 
     #[test]
+    fn expected_addresses_are_of_both_families_and_may_have_brackets() {
+        let args = check(&[
+            "shop.example",
+            "--expect-address",
+            "192.0.2.1",
+            "--expect-address=[2001:db8::1]",
+        ]);
+        let expected: [IpAddr; 2] = ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap());
+        assert_eq!(args.expect_address, expected);
+    }
+
+    #[test]
     fn wrong_usage_is_one_sentence_that_says_what_is_right() {
         for (line, says) in [
             (&[][..], "Give a target"),
@@ -319,6 +344,10 @@ mod tests {
             (&["a", "--fail-on", "all"], "known are ok, local, source"),
             (&["a", "--from", "eu@0"], "after @ stands a number"),
             (&["a", "--seen", "broken"], "unknown symptom `broken`"),
+            (
+                &["a", "--expect-address", "b.example"],
+                "write an IP address, as in 192.0.2.1",
+            ),
             (&["a", "--timeout", "0s"], "no duration from 500ms to 60s"),
             (&["a", "--timeout", "10"], "write a number and ms, s or m"),
             (&["a", "--timeout", "1e9s"], "no duration"),

@@ -2,6 +2,8 @@
 //! and where there is none, this machine's own.
 
 use std::{
+    collections::BTreeSet,
+    net::IpAddr,
     process::ExitCode,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -10,8 +12,8 @@ use std::{
 use onlyhere_diagnosis::Case;
 use onlyhere_probe_node::{Guard, ProberSettings};
 use onlyhere_proto::{
-    CheckId, Conditions, REPORT_SCHEMA, Report, Scope, Subject, Target, Timestamp, Vantage,
-    VantageName, VantageReport,
+    CheckId, Conditions, Host, REPORT_SCHEMA, Report, Scope, Subject, Target, Timestamp, Vantage,
+    VantageName, VantageReport, limits,
 };
 use rustls::RootCertStore;
 use tokio::{sync::watch, time::Instant};
@@ -43,12 +45,14 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
     let target = Target::parse(&args.target)?;
     let settings = Settings::load(&args.coordinator)?;
     let company = company(&args, &settings, &target)?;
+    let expected_addresses = expected_addresses(&args.expect_address, &target)?;
     let question = Question {
         local: local::facts(&target),
         target,
         from: args.from,
         no_local: args.no_local,
         seen: args.seen,
+        expected_addresses,
         timeout: args.timeout,
     };
     let progress = Watch::on_stderr(&question.target, !question.no_local);
@@ -74,17 +78,27 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
         _ => check.progress.finish(),
     }
     let (report, note) = outcome?;
-    match args.format {
-        Format::Text => {
-            render::print(|width| render::text::report(&report, note.as_deref(), width))
-        }
-        Format::Json => render::print_json(&report),
+    tell(
+        &report,
+        note.as_deref(),
+        args.format,
+        args.fail_on.as_deref(),
+    )
+}
+
+/// Prints a report on stdout and gives the exit code. `alone` says why it is one vantage's word, where it is.
+pub(crate) fn tell(
+    report: &Report,
+    alone: Option<&str>,
+    format: Format,
+    fail_on: Option<&[Scope]>,
+) -> Result<ExitCode, CliError> {
+    match format {
+        Format::Text => render::print(|width| render::text::report(report, alone, width)),
+        Format::Json => render::print_json(report),
     }
     .map_err(|error| CliError::own("the verdict cannot be printed", error))?;
-    Ok(ExitCode::from(exit_code(
-        report.verdict.scope,
-        args.fail_on.as_deref(),
-    )))
+    Ok(ExitCode::from(exit_code(report.verdict.scope, fail_on)))
 }
 
 fn exit_code(scope: Scope, fail_on: Option<&[Scope]>) -> u8 {
@@ -92,6 +106,28 @@ fn exit_code(scope: Scope, fail_on: Option<&[Scope]>) -> u8 {
         Some(listed) if !listed.contains(&scope) => 0,
         _ => scope.exit_code(),
     }
+}
+
+/// What the owner says the name leads to; only of a name can that be said.
+fn expected_addresses(given: &[IpAddr], target: &Target) -> Result<Vec<IpAddr>, CliError> {
+    let refuse = |why: String| Err(CliError::Usage(why));
+    if !given.is_empty() && matches!(target.host, Host::Address(_)) {
+        return refuse(format!(
+            "--expect-address says where a name ought to lead, and {} is an address itself; leave it out, or give the name",
+            target.host
+        ));
+    }
+    let mut unique = BTreeSet::new();
+    let mut expected = given.to_vec();
+    expected.retain(|address| unique.insert(*address));
+    if expected.len() > limits::ADDRESSES {
+        return refuse(format!(
+            "--expect-address is given {} times; at most {} are compared",
+            expected.len(),
+            limits::ADDRESSES
+        ));
+    }
+    Ok(expected)
 }
 
 /// Whether others are asked.
@@ -285,6 +321,7 @@ impl Check {
         let question = &self.question;
         let shared = Conditions {
             seen: question.seen,
+            expected_addresses: question.expected_addresses.clone(),
             attempt_timeout_ms: (question.timeout * 3 / 10).max(SHORTEST_ATTEMPT).into(),
             ..Conditions::default()
         };
@@ -294,6 +331,7 @@ impl Check {
         Conditions {
             controls: self.settings.controls.clone(),
             resolvers: self.settings.resolvers.clone(),
+            block_lists: self.settings.block_lists.clone(),
             ..shared
         }
     }
@@ -361,6 +399,25 @@ mod tests {
             0
         );
         assert_eq!(exit_code(Scope::Ok, Some(&[Scope::Ok])), 0);
+    }
+
+    #[test]
+    fn expected_addresses_are_told_once_and_only_of_names() {
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let name = Target::parse("shop.example").unwrap();
+        let twice = [address(1), address(2), address(1)];
+        assert_eq!(
+            expected_addresses(&twice, &name).unwrap(),
+            [address(1), address(2)]
+        );
+        let many: Vec<IpAddr> = (0..17).map(address).collect();
+        let error = expected_addresses(&many, &name).unwrap_err();
+        assert!(error.to_string().contains("at most 16"), "{error}");
+        let literal = Target::parse("https://192.0.2.1").unwrap();
+        let error = expected_addresses(&twice, &literal).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("192.0.2.1 is an address itself"));
+        assert!(expected_addresses(&[], &literal).unwrap().is_empty());
     }
 
     #[test]

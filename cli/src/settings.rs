@@ -41,7 +41,7 @@ const NOT_OURS: [&str; 12] = [
     "lab",
 ];
 
-const KEYS: &str = "coordinator, token, controls, dns.resolvers and allow_private";
+const KEYS: &str = "coordinator, token, controls, dns.resolvers, dns.block_lists and allow_private";
 
 /// What the command goes by.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub struct Settings {
     pub controls: Vec<Target>,
     /// Resolvers to ask besides the system's.
     pub resolvers: Vec<IpAddr>,
+    /// Zones of DNS block lists at which this machine's public address is looked up.
+    pub block_lists: Vec<String>,
     /// Special ranges whose addresses are treated like public ones.
     pub allow_private: Vec<IpNet>,
 }
@@ -108,6 +110,12 @@ pub enum SettingsError {
     /// More resolvers than a vantage is asked to use.
     #[error("dns.resolvers has {0} addresses; at most {max} are asked", max = limits::RESOLVERS)]
     Resolvers(usize),
+    /// A block list that is no zone.
+    #[error("dns.block_lists: `{0}` is no zone; write it as in dnsbl.example")]
+    BlockList(String),
+    /// More block lists than are looked at.
+    #[error("dns.block_lists has {0} zones; at most {max} are asked", max = limits::BLOCK_LISTS)]
+    BlockLists(usize),
 }
 
 /// The settings as they stand in files and variables.
@@ -123,8 +131,10 @@ struct Written {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[serde(default)]
 struct WrittenDns {
     resolvers: Vec<IpAddr>,
+    block_lists: Vec<String>,
 }
 
 impl Default for Written {
@@ -191,6 +201,7 @@ impl Settings {
                 .map(|control| Target::parse(control).map_err(SettingsError::Control))
                 .collect::<Result<_, _>>()?,
             resolvers: written.dns.resolvers,
+            block_lists: block_lists(&written.dns.block_lists)?,
             allow_private: written.allow_private,
         })
     }
@@ -208,6 +219,18 @@ impl Settings {
             .iter()
             .any(|range| range.contains(&address))
     }
+}
+
+/// Zones in the form in which they are asked for.
+fn block_lists(written: &[String]) -> Result<Vec<String>, SettingsError> {
+    if written.len() > limits::BLOCK_LISTS {
+        return Err(SettingsError::BlockLists(written.len()));
+    }
+    let zone = |text: &String| match Host::parse(text) {
+        Ok(Host::Name(name)) => Ok(name),
+        _ => Err(SettingsError::BlockList(limits::plain_text(text, 80))),
+    };
+    written.iter().map(zone).collect()
 }
 
 /// `$XDG_CONFIG_HOME/onlyhere/config.toml` or `~/.config/onlyhere/config.toml`, if there is one.
@@ -295,7 +318,8 @@ mod tests {
     #[test]
     fn a_full_file_is_read_and_flags_win() {
         let text = "coordinator = 'https://a.example'\ntoken = 'onlyhere-client-1.x'\n\
-            controls = ['https://control.example']\nallow_private = ['10.0.0.0/8']\n[dns]\nresolvers = ['192.0.2.53']\n";
+            controls = ['https://control.example']\nallow_private = ['10.0.0.0/8']\n[dns]\nresolvers = ['192.0.2.53']\n\
+            block_lists = ['BL.example.']\n";
         let settings = read(text).unwrap();
         assert_eq!(
             settings.coordinator.unwrap().to_string(),
@@ -306,6 +330,7 @@ mod tests {
             settings.resolvers,
             ["192.0.2.53".parse::<IpAddr>().unwrap()]
         );
+        assert_eq!(settings.block_lists, ["bl.example"]);
         assert!(!format!("{:?}", settings.token).contains("client"));
 
         let written: Written = toml_of(text);
@@ -341,6 +366,10 @@ mod tests {
                 "config.toml: `allow_private",
             ),
             ("[dns]\nresolvers = ['x']", "config.toml: `dns.resolvers"),
+            (
+                "[dns]\nblock_lists = ['192.0.2.1']",
+                "dns.block_lists: `192.0.2.1` is no zone",
+            ),
             (
                 "controls = ['http://']",
                 "controls: `http://` names no host",

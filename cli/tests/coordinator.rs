@@ -299,6 +299,24 @@ async fn the_caller_answers_as_a_vantage_and_shows_the_coordinators_report() {
 }
 
 #[tokio::test]
+async fn what_the_owner_expects_is_told_to_the_coordinator() {
+    let (url, heard) = coordinator(Script::Reports, "shop.example").await;
+    let args = [
+        "shop.example",
+        "--no-local",
+        "--expect-address",
+        "192.0.2.80",
+        "--expect-address",
+        "2001:db8::80",
+    ];
+    let output = onlyhere(&args, &url, "right").await;
+    assert_eq!(output.status.code(), Some(16), "{}", text(&output.stderr));
+    let heard = heard.lock().unwrap();
+    let start = heard.start.as_ref().unwrap();
+    assert_eq!(start.expected_addresses, ["192.0.2.80", "2001:db8::80"]);
+}
+
+#[tokio::test]
 async fn the_text_report_cannot_steer_the_terminal() {
     let (_server, address) = server().await;
     let (url, _) = coordinator(Script::Reports, &address.to_string()).await;

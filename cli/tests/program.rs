@@ -104,6 +104,10 @@ fn wrong_usage_is_one_sentence() {
         ),
         (&["shop.example", "--no-local"], "no coordinator is set"),
         (&["127.0.0.1:1", "--no-local"], "loopback"),
+        (
+            &["192.0.2.1:1", "--expect-address", "192.0.2.1"],
+            "192.0.2.1 is an address itself",
+        ),
         (&["vantages", "a b"], "letters, digits"),
         (&["watch", "shop.example"], "unexpected argument"),
     ] {

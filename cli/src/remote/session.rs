@@ -37,6 +37,8 @@ pub struct Question {
     pub no_local: bool,
     /// What the person's browser showed.
     pub seen: Option<Symptom>,
+    /// Addresses that the target's owner expects its name to have.
+    pub expected_addresses: Vec<IpAddr>,
     /// For the whole check.
     pub timeout: Duration,
     /// What this machine says of itself.
@@ -305,6 +307,10 @@ fn start(question: &Question) -> wire::Start {
         timeout_ms: u32::try_from(question.timeout.as_millis()).unwrap_or(u32::MAX),
         local: Some((&question.local).into()),
         client_version: env!("CARGO_PKG_VERSION").to_owned(),
-        expected_addresses: Vec::new(),
+        expected_addresses: question
+            .expected_addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     }
 }
