@@ -163,6 +163,11 @@ impl Guard {
         }
     }
 
+    /// Whether this is the guard of a caller's own machine.
+    pub fn is_open(&self) -> bool {
+        !self.public_only
+    }
+
     /// Judges a target before its name is resolved.
     pub fn judge_host(&self, host: &Host, port: Option<u16>) -> Result<(), Denied> {
         match host {

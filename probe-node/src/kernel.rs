@@ -107,8 +107,33 @@ sockopt_impl!(
     [u8; TCP_INFO_LENGTH]
 );
 
+sockopt_impl!(
+    #[doc = "The MTU of the path of a connected socket (ipv6(7))."]
+    Ipv6Mtu,
+    GetOnly,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MTU,
+    libc::c_int
+);
+
+/// The MTU of the path to the peer as far as this kernel has learned it: that of the first link, or less where a router
+/// has asked for less. None before a connection stands.
+fn path_mtu(socket: &impl AsFd, family: Family) -> Option<u32> {
+    let mtu = match family {
+        Family::V4 => getsockopt(socket, sockopt::IpMtu),
+        Family::V6 => getsockopt(socket, Ipv6Mtu),
+    };
+    u32::try_from(mtu.ok()?).ok().filter(|mtu| *mtu > 0)
+}
+
+/// Lets the port of a socket that is bound to an address be chosen at `connect`, so that as many connections leave from
+/// the address as there are peers (ip(7), `IP_BIND_ADDRESS_NO_PORT`). Where that is not known, there are fewer.
+pub(crate) fn choose_port_at_connect(socket: &impl AsFd) {
+    let _ = setsockopt(socket, sockopt::IpBindAddressNoPort, &true);
+}
+
 /// The handshake's figures. Before an answer came, the round trip is unknown.
-pub(crate) fn tcp_facts(socket: &impl AsFd) -> TcpFacts {
+pub(crate) fn tcp_facts(socket: &impl AsFd, family: Family) -> TcpFacts {
     let Ok(info) = getsockopt(socket, TcpInfo) else {
         return TcpFacts::default();
     };
@@ -121,6 +146,7 @@ pub(crate) fn tcp_facts(socket: &impl AsFd) -> TcpFacts {
     TcpFacts {
         syn_retransmits: Some(number(TCPI_TOTAL_RETRANS).try_into().unwrap_or(u8::MAX)),
         round_trip_ms: (!round_trip.is_zero()).then(|| Micros::from(round_trip)),
+        path_mtu: path_mtu(socket, family),
         ..TcpFacts::default()
     }
 }
@@ -198,10 +224,17 @@ mod tests {
     fn a_connection_has_a_round_trip_and_no_retransmits() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let facts = tcp_facts(&stream);
+        let facts = tcp_facts(&stream, Family::V4);
         assert_eq!(facts.syn_retransmits, Some(0));
         let round_trip = facts.round_trip_ms.expect("a round trip").0;
         assert!((1..1_000_000).contains(&round_trip), "{round_trip}");
+        // What the loopback device is set to.
+        let mtu = std::fs::read_to_string("/sys/class/net/lo/mtu").unwrap();
+        assert_eq!(facts.path_mtu, mtu.trim().parse().ok());
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let facts = tcp_facts(&stream, Family::V6);
+        assert_eq!(facts.path_mtu, mtu.trim().parse().ok());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod hosts;
 pub mod identity;
 pub mod join_token;
 mod kernel;
+mod ladder;
 mod pace;
 mod probe;
 mod prober;
@@ -29,6 +30,7 @@ pub mod resolvers;
 mod timing;
 pub mod trust;
 mod visit;
+mod way;
 
 pub use guard::Guard;
 pub use prober::{Prober, ProberError, ProberSettings};

@@ -1,6 +1,6 @@
 //! The prober: what all requests of one process share, and the one way in.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use onlyhere_proto::{CheckRequest, Observation, VantageName};
 use rustls::{
@@ -29,6 +29,8 @@ pub struct ProberSettings {
     pub in_flight: usize,
     /// Connections to one address within ten seconds, over all requests; none: as many as are asked for.
     pub per_address: Option<usize>,
+    /// Further addresses of this machine that may be tried from, besides what its owner asks for himself.
+    pub source_addresses: Vec<IpAddr>,
     /// The hosts file, read anew for every request.
     pub hosts_file: PathBuf,
     /// The system's resolvers, read anew for every request.
@@ -45,6 +47,7 @@ impl ProberSettings {
             roots: Arc::new(trust::roots()),
             in_flight: 100,
             per_address: None,
+            source_addresses: Vec::new(),
             hosts_file: "/etc/hosts".into(),
             resolv_conf: "/etc/resolv.conf".into(),
             dns_port: 53,

@@ -29,10 +29,13 @@ use crate::{
     prober::Shared,
     redirect::{self, Redirect},
     resolve,
+    way::{self, SocketWay},
 };
 
 /// Neither family crowds out the other.
 const ADDRESSES_OF_A_FAMILY: usize = limits::ADDRESSES / 2;
+/// Why an attempt got no turn.
+pub(crate) const BUSY: &str = "this vantage is busy with other checks";
 
 /// One request under way.
 pub(crate) struct Visit<'a> {
@@ -70,8 +73,31 @@ impl<'a> Visit<'a> {
 
     /// Tries everything that is asked for.
     pub(crate) async fn walk(&self) {
+        if let Err(why) = way::judge(self.request, &self.shared.settings) {
+            return self.refuse(&why).await;
+        }
         self.target(&self.request.target, &self.request.addresses, &[])
             .await;
+    }
+
+    /// Says of everything that would be tried that it is not, and why.
+    async fn refuse(&self, why: &str) {
+        let target = &self.request.target;
+        let stage = declined_stage(self.request);
+        let given = self.request.addresses.iter().take(limits::ADDRESSES);
+        let mut addresses: Vec<_> = given.copied().collect();
+        if let Host::Address(address) = target.host {
+            addresses = vec![address];
+        }
+        if addresses.is_empty() || stage == Stage::Dns {
+            return self
+                .say_of(target, stage, None, Seen::not_measured(why))
+                .await;
+        }
+        for address in addresses {
+            let seen = Seen::not_measured(why);
+            self.say_of(target, stage, Some(address), seen).await;
+        }
     }
 
     /// Tries a target: the request's own, or one that a redirect leads to along `trail`.
@@ -154,8 +180,10 @@ impl<'a> Visit<'a> {
             }
         };
         let climb = async {
-            if depth != Stage::Icmp {
-                self.climb(target, address, depth, trail).await;
+            match self.request.way.hops {
+                _ if depth == Stage::Icmp => {}
+                Some(hops) => self.ladder(target, address, hops).await,
+                None => self.climb(target, address, depth, trail).await,
             }
         };
         join(ping, climb).await;
@@ -231,6 +259,8 @@ impl<'a> Visit<'a> {
             to,
             question,
             timeout: self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT),
+            way: SocketWay::of(&self.request.way),
+            proxied: false,
             connection: Connection::None,
             timing: &self.shared.timing,
             verifier: &self.shared.verifier,
@@ -250,21 +280,42 @@ impl<'a> Visit<'a> {
 
     /// A turn among the attempts of the whole process; who gets none before the deadline says so.
     async fn permit(&self, stage: Stage, attempt: &Attempt<'_>) -> Option<SemaphorePermit<'a>> {
-        let turn = self.shared.in_flight.acquire();
-        match tokio::time::timeout_at(self.deadline.into(), turn).await {
-            Ok(Ok(permit)) => Some(permit),
-            Ok(Err(_)) | Err(_) => {
-                let seen = Seen::not_measured("this vantage is busy with other checks");
-                self.say(stage, attempt, now(), seen).await;
-                None
-            }
+        let turn = self.turn().await;
+        if turn.is_none() {
+            let seen = Seen::not_measured(BUSY);
+            self.say(stage, attempt, now(), seen).await;
         }
+        turn
+    }
+
+    /// A turn, or nothing when the deadline comes first.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'a>> {
+        let turn = self.shared.in_flight.acquire();
+        tokio::time::timeout_at(self.deadline.into(), turn)
+            .await
+            .ok()?
+            .ok()
+    }
+
+    /// What is left of the request's time.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// Tries one stage within what the request's deadline leaves of the attempt's time.
     async fn measure(&self, stage: Stage, attempt: &mut Attempt<'_>) -> (Timestamp, Seen) {
         let full = self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT);
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        self.measure_within(stage, attempt, full).await
+    }
+
+    /// Tries one stage within `full`, or within what the request's deadline leaves of it.
+    pub(crate) async fn measure_within(
+        &self,
+        stage: Stage,
+        attempt: &mut Attempt<'_>,
+        full: Duration,
+    ) -> (Timestamp, Seen) {
+        let left = self.time_left();
         attempt.timeout = full.min(left);
         let started_at = now();
         if left.is_zero() {
@@ -301,7 +352,7 @@ impl<'a> Visit<'a> {
         self.send(observation).await;
     }
 
-    async fn say(
+    pub(crate) async fn say(
         &self,
         stage: Stage,
         attempt: &Attempt<'_>,
@@ -338,7 +389,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Counts one connection more; why there may be none.
-    fn no_connection(&self, address: IpAddr) -> Option<&'static str> {
+    pub(crate) fn no_connection(&self, address: IpAddr) -> Option<&'static str> {
         let take = |left: u32| left.checked_sub(1);
         let (get, set) = (Ordering::Relaxed, Ordering::Relaxed);
         if self.connections_left.fetch_update(set, get, take).is_err() {
@@ -352,12 +403,19 @@ impl<'a> Visit<'a> {
 
 /// What a vantage answers that cannot take a request on.
 pub(crate) fn declined(vantage: &VantageName, request: &CheckRequest, why: &str) -> Observation {
-    let stage = match (&request.target.host, request.depth) {
-        (_, Stage::Icmp) => Stage::Icmp,
-        (Host::Address(_), _) => Stage::Tcp,
-        (Host::Name(_), _) => Stage::Dns,
+    let stage = match declined_stage(request) {
+        Stage::Tcp if matches!(request.target.host, Host::Name(_)) => Stage::Dns,
+        stage => stage,
     };
     observation(vantage, request, stage, now(), Seen::not_measured(why))
+}
+
+/// The first stage that a request would have come to, had its name been known.
+fn declined_stage(request: &CheckRequest) -> Stage {
+    match request.depth {
+        stage @ (Stage::Icmp | Stage::Dns) => stage,
+        _ => Stage::Tcp,
+    }
 }
 
 /// An observation without address.
@@ -411,7 +469,7 @@ fn same_family(a: IpAddr, b: IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4()
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let micros = since.unwrap_or(Duration::ZERO).as_micros();
     Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))

@@ -29,6 +29,7 @@ use crate::{
     classify::{self, Failure},
     kernel,
     timing::forget_readiness,
+    way::SocketWay,
 };
 
 /// Times a question is sent over UDP within one attempt.
@@ -195,7 +196,7 @@ fn answers(packet: &[u8], query: &Message) -> Result<Option<Message>, Failure> {
 
 async fn ask_tcp(query: &Message, to: SocketAddr, until: Instant) -> Result<Message, Failure> {
     let left = until.saturating_duration_since(Instant::now());
-    let stream = tcp::connect(to, left).await.result?;
+    let stream = tcp::connect(to, SocketWay::default(), left).await.result?;
     let mut stream =
         TcpStream::from_std(stream).map_err(|error| Failure::not_measured(error.to_string()))?;
     let packet = query

@@ -18,6 +18,7 @@ use crate::{
     classify::{self, Failure},
     kernel,
     timing::forget_readiness,
+    way::SocketWay,
 };
 
 /// Echo requests within one attempt.
@@ -27,18 +28,22 @@ const LENGTH: usize = 24;
 
 pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
     let (address, timeout) = (attempt.to.ip(), attempt.timeout);
+    let way = attempt.way.clone();
     attempt
         .timing
-        .run(echo(address, timeout))
+        .run(echo(address, way, timeout))
         .await
         .unwrap_or_else(|| Seen::not_measured("the timing thread is gone"))
 }
 
-async fn echo(address: IpAddr, timeout: Duration) -> Seen {
+async fn echo(address: IpAddr, way: SocketWay, timeout: Duration) -> Seen {
     let family = Family::of(address);
-    let socket = match open(address) {
+    let socket = match open(address, &way) {
         Ok(socket) => socket,
-        Err(failure) => return Seen::failed(own_lack(failure, family), Duration::ZERO),
+        Err(failure) => {
+            let failure = way.own_lack(own_lack(failure, family));
+            return Seen::failed(failure, Duration::ZERO);
+        }
     };
     let source = socket.local_addr().ok().map(|local| local.ip());
     let start = Instant::now();
@@ -70,7 +75,7 @@ async fn echo(address: IpAddr, timeout: Duration) -> Seen {
 }
 
 /// An echo socket is a datagram socket like UDP's, connected so that only the address's own packets are read.
-fn open(address: IpAddr) -> Result<UdpSocket, Failure> {
+fn open(address: IpAddr, way: &SocketWay) -> Result<UdpSocket, Failure> {
     let (domain, protocol) = match address {
         IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
         IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
@@ -84,6 +89,7 @@ fn open(address: IpAddr) -> Result<UdpSocket, Failure> {
         }
         opened => opened.map_err(|error| classify::unconnected(&error, None))?,
     };
+    way.prepare(&socket, address)?;
     let prepare = || {
         kernel::report_errors(&socket, Family::of(address), true)?;
         socket.connect(&SocketAddr::new(address, 0).into())

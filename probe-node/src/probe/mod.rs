@@ -18,7 +18,7 @@ use rustls::client::WebPkiServerVerifier;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::{classify::Failure, timing::TimingThread};
+use crate::{classify::Failure, timing::TimingThread, way::SocketWay};
 
 /// One stage, tried once.
 pub(crate) struct Attempt<'a> {
@@ -30,6 +30,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) question: Option<Question>,
     /// How long the stage may take.
     pub(crate) timeout: Duration,
+    /// How its sockets get on their way.
+    pub(crate) way: SocketWay,
+    /// Whether `to` is a proxy's address, and no tunnel stands yet.
+    pub(crate) proxied: bool,
     /// What the shallower stages opened.
     pub(crate) connection: Connection,
     /// Where sockets are waited for.

@@ -20,11 +20,12 @@ use crate::{
     classify::{self, Failure},
     kernel,
     timing::forget_readiness,
+    way::SocketWay,
 };
 
 pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
-    let (to, timeout) = (attempt.to, attempt.timeout);
-    let Some(dialled) = attempt.timing.run(connect(to, timeout)).await else {
+    let (to, way, timeout) = (attempt.to, attempt.way.clone(), attempt.timeout);
+    let Some(dialled) = attempt.timing.run(connect(to, way, timeout)).await else {
         return Seen::not_measured("the timing thread is gone");
     };
     let adopted = dialled.result.and_then(|stream| {
@@ -65,12 +66,18 @@ impl Dialled {
 }
 
 /// Connects within `timeout`; to be run where nothing delays the stamp.
-pub(super) async fn connect(to: SocketAddr, timeout: Duration) -> Dialled {
+pub(super) async fn connect(to: SocketAddr, way: SocketWay, timeout: Duration) -> Dialled {
     let family = Family::of(to.ip());
     let socket = match open(to) {
         Ok(socket) => socket,
         Err(error) => return Dialled::failed(classify::unconnected(&error, None)),
     };
+    if let Err(lack) = way.prepare(&socket, to.ip()) {
+        let mut dialled = Dialled::failed(lack);
+        dialled.source = way.source();
+        dialled.facts.hop = way.hop();
+        return dialled;
+    }
     let recorded = kernel::report_errors(&socket, family, true).is_ok();
     let start = Instant::now();
     let begun = socket.connect(&to.into());
@@ -100,9 +107,12 @@ pub(super) async fn connect(to: SocketAddr, timeout: Duration) -> Dialled {
     Dialled {
         elapsed: answered.duration_since(start),
         source: local_address(&stream).or_else(|| kernel::source_towards(to)),
-        facts: kernel::tcp_facts(&stream),
+        facts: TcpFacts {
+            hop: way.hop(),
+            ..kernel::tcp_facts(&stream, family)
+        },
         result: answer
-            .map_err(|failure| own_lack(failure, family))
+            .map_err(|failure| way.own_lack(own_lack(failure, family)))
             .and_then(|()| {
                 let release = stream.set_nodelay(true).and_then(|()| stream.into_std());
                 release.map_err(|error| Failure::not_measured(error.to_string()))

@@ -7,6 +7,8 @@
     reason = "every test binary uses its own part"
 )]
 
+pub mod network;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -256,7 +258,15 @@ impl Server {
         F: Fn(TcpStream) -> W + Send + Sync + 'static,
         W: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(at).await.unwrap();
+        Self::on(TcpListener::bind(at).await.unwrap(), serve)
+    }
+
+    /// Hands every connection of a listener to `serve`.
+    pub fn on<F, W>(listener: TcpListener, serve: F) -> Self
+    where
+        F: Fn(TcpStream) -> W + Send + Sync + 'static,
+        W: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let accepted = Arc::new(AtomicUsize::new(0));
         let count = accepted.clone();
