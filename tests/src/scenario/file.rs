@@ -1,12 +1,14 @@
 //! The scenario file: TOML, unknown keys refused, and every word that has a fixed meaning checked against it, so that
 //! a scenario cannot expect something that the outward contract does not know.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::services::{BalancerPlan, CrowdsecBan, NameServersPlan, ProxyPlan, ResolverPlan};
 use crate::LabError;
 use crate::service::{Blocktype, CertificateKind};
 
@@ -94,6 +96,9 @@ pub struct Scenario {
     /// Further arguments of `onlyhere check`.
     #[serde(default)]
     pub args: Vec<String>,
+    /// Variables in the environment of `onlyhere check`.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
     /// What is broken, in this order.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Fault>,
@@ -294,6 +299,34 @@ pub enum Action {
         /// Its address.
         address: IpAddr,
     },
+    /// CrowdSec bans an address.
+    CrowdsecBan(CrowdsecBan),
+    /// haproxy takes nginx's place.
+    Balancer(BalancerPlan),
+    /// A name gets authoritative servers of its own.
+    NameServers(NameServersPlan),
+    /// A further resolver starts.
+    StartResolver(ResolverPlan),
+    /// A proxy starts.
+    StartProxy(ProxyPlan),
+    /// A box on a gateway opens the TLS of everybody behind it.
+    InterceptTls {
+        /// The gateway.
+        host: String,
+    },
+    /// A gateway sends everybody behind it to its login page.
+    CaptivePortal {
+        /// The gateway.
+        host: String,
+        /// Whether all else is dropped; only DNS passes.
+        #[serde(default)]
+        closed: bool,
+    },
+    /// A web page that says that a site is blocked.
+    BlockPage {
+        /// Where.
+        host: String,
+    },
     /// A probe reaches nobody but its coordinator any more.
     BreakProbe {
         /// The probe.
@@ -431,11 +464,11 @@ fn default_target() -> String {
     "https://shop.example".into()
 }
 
-fn default_caller() -> String {
+pub(super) fn default_caller() -> String {
     "caller".into()
 }
 
-fn default_name() -> String {
+pub(super) fn default_name() -> String {
     "shop.example".into()
 }
 
@@ -444,7 +477,7 @@ fn default_logins() -> u8 {
     5
 }
 
-fn both_families() -> Vec<Family> {
+pub(super) fn both_families() -> Vec<Family> {
     vec![Family::Ipv4, Family::Ipv6]
 }
 

@@ -169,7 +169,7 @@ fn check_while_breaking(stage: &mut Stage, scenario: &Scenario) -> Result<CheckR
     later.sort_by_key(|(at, _)| *at);
     let mut args = vec!["--format".to_owned(), "json".to_owned()];
     args.extend(scenario.args.iter().cloned());
-    let check = stage.start_check(&scenario.target, &args)?;
+    let check = stage.start_check(&scenario.target, &args, &scenario.env)?;
     let started = Instant::now();
     for (at, action) in later {
         thread::sleep(at.saturating_sub(started.elapsed()));

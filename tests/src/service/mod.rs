@@ -1,17 +1,27 @@
 //! Real programs, started in the hosts of the lab with configurations made for it.
 
 mod certificates;
+mod crowdsec;
 mod fail2ban;
 mod fleet;
+mod haproxy;
+mod knot;
 pub mod nftables;
 mod nginx;
+mod portal;
+mod proxy;
 mod unbound;
 
 pub use certificates::{Authority, CertificateKind};
+pub use crowdsec::Crowdsec;
 pub use fail2ban::{Blocktype, Fail2ban};
 pub use fleet::{API_URL, Fleet, Programs};
+pub use haproxy::{Backend, Balancer, Interceptor, Layer};
+pub use knot::{NameServer, Service, View, Zone};
 pub use nginx::{Site, SiteSettings};
-pub use unbound::{Records, Resolver};
+pub use portal::{Notice, Portal};
+pub use proxy::{Proxy, ProxyProgram, ProxyRule};
+pub use unbound::{Lie, Names, Records, Resolver, Saying};
 
 use crate::LabError;
 use crate::lab::{Daemon, Host};

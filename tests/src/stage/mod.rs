@@ -4,6 +4,7 @@
 
 mod check;
 mod dns;
+mod middle;
 mod network;
 mod web;
 
@@ -15,13 +16,15 @@ use std::time::{Duration, Instant};
 
 use crate::LabError;
 use crate::lab::{Internet, Role, Topology};
-use crate::scenario::{Action, Family};
+use crate::scenario::{Action, Family, ResolverPlan};
 use crate::service::{
-    Authority, Fail2ban, Fleet, Programs, Records, Resolver, Site, SiteSettings, nftables,
+    Authority, Balancer, Crowdsec, Fail2ban, Fleet, NameServer, Names, Programs, Resolver, Site,
+    SiteSettings, nftables,
 };
 
 pub use check::{CheckRun, RunningCheck};
-use dns::names_of;
+use dns::{first_resolver, names_of};
+use middle::Middle;
 
 /// Everything that runs. Fields are dropped in this order: first the programs, then the hosts they run in.
 #[derive(Debug)]
@@ -29,8 +32,12 @@ pub struct Stage {
     fleet: Option<Fleet>,
     bans: BTreeMap<String, Fail2ban>,
     sites: BTreeMap<String, (SiteSettings, Option<Site>)>,
-    resolver: Option<Resolver>,
-    records: Records,
+    crowdsecs: BTreeMap<String, Crowdsec>,
+    balancers: BTreeMap<String, Balancer>,
+    middle: Vec<Middle>,
+    name_servers: BTreeMap<String, NameServer>,
+    resolvers: BTreeMap<String, (ResolverPlan, Option<Resolver>)>,
+    names: Names,
     authority: Authority,
     internet: Internet,
 }
@@ -48,8 +55,11 @@ impl Stage {
         let mut internet = Internet::start(topology, seed)?;
         let authority = Authority::new("The Lab's Authority")?;
         trust(&mut internet, &authority)?;
-        let records = names_of(internet.topology());
-        let resolver = Some(Resolver::start(internet.the(Role::Resolver)?, &records)?);
+        let names = Names {
+            records: names_of(internet.topology()),
+            ..Names::default()
+        };
+        let resolvers = first_resolver(&internet, &names)?;
         let mut sites = BTreeMap::new();
         for (name, plan) in internet.topology().with_role(Role::Site) {
             let settings =
@@ -61,8 +71,12 @@ impl Stage {
             fleet: None,
             bans: BTreeMap::new(),
             sites,
-            resolver,
-            records,
+            crowdsecs: BTreeMap::new(),
+            balancers: BTreeMap::new(),
+            middle: Vec::new(),
+            name_servers: BTreeMap::new(),
+            resolvers,
+            names,
             authority,
             internet,
         })
@@ -134,6 +148,14 @@ impl Stage {
                 name,
                 address,
             } => self.add_hosts_entry(host, name, *address),
+            Action::CrowdsecBan(ban) => self.ban_with_crowdsec(ban),
+            Action::Balancer(plan) => self.balance(plan),
+            Action::NameServers(plan) => self.delegate(plan),
+            Action::StartResolver(plan) => self.start_resolver(plan),
+            Action::StartProxy(plan) => self.start_proxy(plan),
+            Action::InterceptTls { host } => self.intercept_tls(host),
+            Action::CaptivePortal { host, closed } => self.open_portal(host, *closed),
+            Action::BlockPage { host } => self.show_block_page(host),
             Action::BreakProbe { host } => self.break_probe(host),
             Action::StopCoordinator {} => {
                 if let Some(fleet) = &mut self.fleet {
@@ -155,7 +177,12 @@ impl Stage {
     }
 
     /// Starts a check whose output is kept.
-    pub fn start_check(&self, target: &str, args: &[String]) -> Result<RunningCheck, LabError> {
+    pub fn start_check(
+        &self,
+        target: &str,
+        args: &[String],
+        env: &BTreeMap<String, String>,
+    ) -> Result<RunningCheck, LabError> {
         let started = Instant::now();
         let dir = self.internet.dir().join("check");
         crate::error::make_dir(&dir)?;
@@ -164,6 +191,7 @@ impl Stage {
         };
         let child = self
             .check(target, args)?
+            .envs(env)
             .stdin(Stdio::null())
             .stdout(file("stdout")?)
             .stderr(file("stderr")?)
@@ -180,7 +208,14 @@ impl Stage {
     pub fn log_tails(&self, lines: usize) -> String {
         let mut text = String::new();
         for (name, host) in self.internet.hosts() {
-            for daemon in ["coordinator", "probe", "fail2ban"] {
+            for daemon in [
+                "coordinator",
+                "probe",
+                "fail2ban",
+                "crowdsec",
+                "haproxy",
+                "knot",
+            ] {
                 let log = std::fs::read_to_string(host.dir().join(format!("{daemon}.log")))
                     .unwrap_or_default();
                 if !log.is_empty() {
