@@ -8,52 +8,99 @@ use onlyhere_proto::{Facts, Host, Observation, Outcome, Purpose, ResolverKind, S
 use crate::case::{Case, is_private_address};
 use crate::digest::Observations;
 
-/// Which resolver's answer named which address: system resolvers only, the hosts file apart.
-pub(crate) fn resolved_addresses(
-    case: &Case,
-    observations: &Observations,
-) -> BTreeMap<IpAddr, BTreeSet<usize>> {
-    let mut resolved: BTreeMap<IpAddr, BTreeSet<usize>> = BTreeMap::new();
-    if let Host::Address(ip) = case.target.host {
-        resolved.insert(ip, (0..case.vantages.len()).collect());
-        return resolved;
-    }
-    for ((index, _, _), observation) in observations {
-        if let Some(Facts::Dns(facts)) = &observation.facts
-            && is_question_for_target(case, observation)
-            && (facts.kind != ResolverKind::HostsFile || case.loopback_target())
-        {
-            for answer in &facts.answers {
-                resolved.entry(answer.address).or_default().insert(*index);
-            }
-        }
-    }
-    resolved
+/// Who gave which address: the vantage, and whose resolver it had it from. The hosts file is nobody's.
+pub(crate) struct Givers {
+    by_address: BTreeMap<IpAddr, BTreeSet<(usize, ResolverKind)>>,
 }
 
-/// Addresses that count as the target's: those that two vantages' resolvers agree on or somebody else got through to;
-/// where no two agree (geo-DNS, or one vantage alone), all of them. So one resolver that lies, and one vantage that
-/// lies about its resolver, adds no address to the target.
+impl Givers {
+    /// Reads all answers to questions for the target's name; an address given by the person is everybody's.
+    pub(crate) fn new(case: &Case, observations: &Observations) -> Self {
+        let mut by_address: BTreeMap<IpAddr, BTreeSet<_>> = BTreeMap::new();
+        if let Host::Address(ip) = case.target.host {
+            let everybody = (0..case.vantages.len()).map(|v| (v, ResolverKind::System));
+            by_address.insert(ip, everybody.collect());
+            return Self { by_address };
+        }
+        for ((index, _, _), observation) in observations {
+            if let Some(Facts::Dns(facts)) = &observation.facts
+                && is_question_for_target(case, observation)
+                && (facts.kind != ResolverKind::HostsFile || case.loopback_target())
+            {
+                for answer in &facts.answers {
+                    by_address
+                        .entry(answer.address)
+                        .or_default()
+                        .insert((*index, facts.kind));
+                }
+            }
+        }
+        Self { by_address }
+    }
+
+    /// Vantages whose own resolver gave it.
+    pub(crate) fn system(&self, ip: IpAddr) -> BTreeSet<usize> {
+        let all = self.by_address.get(&ip).into_iter().flatten();
+        all.filter(|(_, kind)| matches!(kind, ResolverKind::System | ResolverKind::HostsFile))
+            .map(|(vantage, _)| *vantage)
+            .collect()
+    }
+
+    /// What the zone's own servers give.
+    pub(crate) fn authoritative(&self) -> BTreeSet<IpAddr> {
+        self.by_address
+            .iter()
+            .filter(|(_, by)| by.iter().any(|(_, k)| *k == ResolverKind::Authoritative))
+            .map(|(ip, _)| *ip)
+            .collect()
+    }
+
+    /// How many independent voices gave it: networks, and beside their own resolvers those that were given.
+    fn voices(&self, case: &Case, ip: IpAddr) -> usize {
+        let Some(by) = self.by_address.get(&ip) else {
+            return 0;
+        };
+        let mut networks: Vec<usize> = Vec::new();
+        for vantage in self.system(ip) {
+            let known = |other: &usize| case.vantages[*other].same_network(&case.vantages[vantage]);
+            // Two voices are enough; beyond that nobody counts.
+            if networks.len() < 2 && !networks.iter().any(known) {
+                networks.push(vantage);
+            }
+        }
+        let given = |wanted: ResolverKind| by.iter().any(|(_, kind)| *kind == wanted);
+        networks.len()
+            + usize::from(given(ResolverKind::Configured))
+            + 2 * usize::from(given(ResolverKind::Authoritative))
+    }
+}
+
+/// Addresses that count as the target's: those that two independent voices agree on, the zone's own servers give, or
+/// somebody else got through to; where no two agree (geo-DNS, or one vantage alone), all of them. So one resolver that
+/// lies, be it to a whole network, and one vantage that lies about its resolver, adds no address to the target.
 pub(crate) fn shared_addresses(
     case: &Case,
-    resolved: &BTreeMap<IpAddr, BTreeSet<usize>>,
+    givers: &Givers,
     observations: &Observations,
 ) -> Vec<IpAddr> {
-    let agreed: BTreeSet<IpAddr> = resolved
-        .iter()
-        .filter(|(_, by)| by.len() >= 2)
-        .map(|(ip, _)| *ip)
+    let voices: BTreeMap<IpAddr, usize> = givers
+        .by_address
+        .keys()
+        .map(|ip| (*ip, givers.voices(case, *ip)))
         .collect();
-    if agreed.is_empty() || resolved.len() == agreed.len() {
+    let all_alike = voices.values().all(|n| *n >= 2) || voices.values().all(|n| *n < 2);
+    if all_alike {
         let own = case.subject_index();
-        return resolved
-            .iter()
-            .filter(|(ip, by)| !is_private_address(**ip) || own.is_some_and(|s| by.contains(&s)))
-            .map(|(ip, _)| *ip)
+        let is_own = |ip: &IpAddr| own.is_some_and(|s| givers.system(*ip).contains(&s));
+        return voices
+            .keys()
+            .filter(|ip| !is_private_address(**ip) || is_own(ip))
+            .copied()
             .take(onlyhere_proto::limits::ADDRESSES)
             .collect();
     }
-    let confirmed = |ip: &IpAddr, by: &BTreeSet<usize>| {
+    let confirmed = |ip: &IpAddr| {
+        let by = givers.system(*ip);
         observations.iter().any(|((index, _, _), o)| {
             o.address == Some(*ip)
                 && o.outcome == Outcome::Ok
@@ -62,9 +109,9 @@ pub(crate) fn shared_addresses(
                 && !by.contains(index)
         })
     };
-    resolved
+    voices
         .iter()
-        .filter(|(ip, by)| agreed.contains(ip) || confirmed(ip, by))
+        .filter(|(ip, n)| **n >= 2 || confirmed(ip))
         .map(|(ip, _)| *ip)
         .take(onlyhere_proto::limits::ADDRESSES)
         .collect()

@@ -71,6 +71,8 @@ fn with(digest: &Digest, vantages: &BTreeSet<usize>, kind: Kind) -> Digest {
                 icmp: None,
                 status: None,
                 certificate: None,
+                issuer: None,
+                slow: false,
             });
         }
     }

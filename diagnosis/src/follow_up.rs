@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use onlyhere_proto::{Layer, Purpose, Scope, Stage, Target, Way};
 
-use crate::latent::{State, state_posterior};
+use crate::hidden::State;
+use crate::latent::state_posterior;
 use crate::plan::{Planned, RETRY_GAP, Situation, controls};
 use crate::resolution::Resolution;
 use crate::sign::{Kind, Origin};

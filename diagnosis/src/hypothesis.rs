@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use onlyhere_proto::{Actor, CauseId, Family, Scope, VantageClass};
 
 use crate::case::Case;
-use crate::digest::Digest;
+use crate::digest::{Digest, Proxied};
 use crate::likelihood::{HEALTHY, Row};
 use crate::model::{
-    CRASH_SLOTS, ControlsSeen, ENTRIES, Entry, FAMILY_SHARES, Needs, WELL_THOUGH_SEEN, Who,
+    CRASH_FIRST, CRASH_NEXT, ControlsSeen, ENTRIES, Entry, FAMILY_SHARES, Needs, PAIRS,
+    WELL_THOUGH_SEEN, Who,
 };
+use crate::sign::Kind;
+
+/// Slots of which every pattern is weighed; later ones follow the last of them.
+const CRASH_SLOTS: usize = 6;
 
 /// What a time slot was like for a service that starts and dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,17 @@ pub(crate) struct Hypothesis {
     pub(crate) slots: Vec<Slot>,
     /// Name of the group affected, for the headline.
     pub(crate) group: Option<Group>,
+    /// A second fault, on the near side of this one.
+    pub(crate) near: Option<Near>,
+}
+
+/// The nearer of two faults: those whom it affects see it first.
+#[derive(Debug, Clone)]
+pub(crate) struct Near {
+    /// The entry it comes from.
+    pub(crate) entry: &'static Entry,
+    /// Whether each vantage is affected.
+    pub(crate) affected: Vec<bool>,
 }
 
 /// What affected vantages have in common.
@@ -76,12 +92,15 @@ impl Hypothesis {
     /// Whether it predicts anything else than health for something that was seen. What nobody looked at can be broken
     /// without end; a hypothesis without a trace must not draw probability from those that have one.
     fn touches(&self, digest: &Digest) -> bool {
-        if self.entry.needs == Needs::PrivateAnswer {
+        if matches!(
+            self.entry.needs,
+            Needs::PrivateAnswer | Needs::Proxy | Needs::ProxyWorks
+        ) {
             return true;
         }
         let of_vantage = |(vantage, seen): (usize, &crate::digest::Seen)| {
             self.affected[vantage]
-                && ((self.entry.dns.is_some() && seen.resolution.is_some())
+                && (((self.entry.dns.is_some() || self.entry.lies) && seen.resolution.is_some())
                     || !seen.odd_attempts.is_empty()
                     || seen.attempts.iter().any(|attempt| {
                         let slot = digest.slots.iter().position(|s| *s == attempt.slot);
@@ -91,6 +110,14 @@ impl Hypothesis {
                     }))
         };
         digest.vantages.iter().enumerate().any(of_vantage)
+    }
+
+    /// What an affected vantage sees at an address that is nobody else's.
+    pub(crate) fn row_anywhere(&self) -> Row {
+        match (self.address, self.family) {
+            (None, None) => self.entry.row.diluted(self.entry.share),
+            _ => HEALTHY,
+        }
     }
 
     /// Whether two of the affected fail: what several networks are said to share is not told by one of them.
@@ -112,7 +139,10 @@ impl Hypothesis {
             Some(Slot::Up) => HEALTHY,
             Some(Slot::Between) => self.entry.row.diluted(0.5),
             // A slot still to come, of a service that starts and dies.
-            None if !self.slots.is_empty() => self.entry.row.diluted(0.5),
+            None if !self.slots.is_empty() => {
+                let last = self.slots.last().copied().unwrap_or(Slot::Between);
+                self.entry.row.diluted(CRASH_NEXT[last as usize][1])
+            }
             Some(Slot::Down) | None => self.entry.row.diluted(self.entry.share),
         }
     }
@@ -125,10 +155,56 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
         expand(case, digest, entry, &mut all);
     }
     all.retain(|h| h.entry.who == Who::Nobody || h.touches(digest));
-    all.retain(|h| h.entry.who != Who::EachGroup || h.fails_for_two(digest));
+    all.retain(|h| {
+        !matches!(h.entry.who, Who::EachGroup | Who::Scattered) || h.fails_for_two(digest)
+    });
+    let sum: f64 = all.iter().map(|h| h.prior).sum();
+    let pairs = pairs(case, &all, sum);
+    all.extend(pairs);
     let sum: f64 = all.iter().map(|h| h.prior).sum();
     for hypothesis in &mut all {
         hypothesis.prior /= sum;
+    }
+    all
+}
+
+/// Two faults at once: one on the caller's side, of its DNS or of probes, and one that everybody meets.
+fn pairs(case: &Case, singles: &[Hypothesis], sum: f64) -> Vec<Hypothesis> {
+    if case.private_target().is_some() {
+        return Vec::new();
+    }
+    let far = |h: &&Hypothesis| {
+        h.entry.who == Who::Everyone
+            && h.entry.scope == Scope::Global
+            && h.entry.share >= 1.0
+            && h.entry.dns.is_none()
+            && h.entry.cause != Some(CauseId::CrashLoop)
+            && h.family.is_none()
+    };
+    let near = |h: &&Hypothesis| {
+        let caller = matches!(
+            h.entry.cause,
+            Some(
+                CauseId::LocalResolver
+                    | CauseId::LocalFirewall
+                    | CauseId::HostsFile
+                    | CauseId::FamilyBroken
+            )
+        ) && matches!(h.entry.who, Who::Subject | Who::SubjectNetwork);
+        (caller || h.entry.who == Who::Datacenters) && !h.affected.iter().all(|a| *a)
+    };
+    let mut all = Vec::new();
+    for of_all in singles.iter().filter(far) {
+        for nearer in singles.iter().filter(near) {
+            all.push(Hypothesis {
+                prior: of_all.prior * nearer.prior / sum * PAIRS,
+                near: Some(Near {
+                    entry: nearer.entry,
+                    affected: nearer.affected.clone(),
+                }),
+                ..of_all.clone()
+            });
+        }
     }
     all
 }
@@ -149,9 +225,11 @@ fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
     {
         return false;
     }
-    // On this machine nobody else can be the cause.
-    if case.loopback_target() && entry.scope == Scope::Local && entry.needs != Needs::Loopback {
-        return false;
+    // On this machine nobody else can be the cause, and where no connection opens nothing listens.
+    if case.loopback_target() && entry.cause.is_some() && entry.needs != Needs::Loopback {
+        let opens = subject.is_some_and(|s| connects(digest, s));
+        let of_service = entry.scope == Scope::Global && entry.who == Who::Everyone && opens;
+        return of_service && entry.needs != Needs::OtherAddress;
     }
     let local = &case.subject.local;
     let target = &case.target;
@@ -159,7 +237,16 @@ fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
         Needs::Nothing => true,
         Needs::Loopback => case.loopback_target() && !subject.is_some_and(|s| connects(digest, s)),
         Needs::HostsEntry => subject.is_some_and(|s| hosts_entry_differs(case, digest, s)),
-        Needs::Proxy => !local.proxies.is_empty() && case.conditions.seen.is_some(),
+        Needs::Proxy => {
+            let fails = proxied(digest, subject).any(|p| p.kind != Kind::Ok);
+            !local.proxies.is_empty() && (fails || case.conditions.seen.is_some())
+        }
+        Needs::ProxyWorks => proxied(digest, subject).any(|p| !p.control && p.kind == Kind::Ok),
+        Needs::OtherAddress => leads_elsewhere(case, digest),
+        Needs::HostsOnly => {
+            digest.addresses.is_empty()
+                && subject.is_some_and(|s| hosts_entry_differs(case, digest, s))
+        }
         Needs::Tunnel => local.tunnel.is_some(),
         Needs::Symptom => case.conditions.seen.is_some(),
         Needs::Tls => target.is_tls(),
@@ -167,6 +254,26 @@ fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
         Needs::Name => case.is_name(),
         Needs::PrivateAnswer => leads_inside(case, digest),
     }
+}
+
+/// What the subject met through proxies.
+fn proxied(digest: &Digest, subject: Option<usize>) -> impl Iterator<Item = &Proxied> {
+    subject
+        .and_then(|s| digest.vantages.get(s))
+        .into_iter()
+        .flat_map(|seen| &seen.proxied)
+}
+
+/// Whether the resolvers give none of the addresses that the owner expects, or none that the zone's own servers give.
+fn leads_elsewhere(case: &Case, digest: &Digest) -> bool {
+    let given: BTreeSet<_> = digest
+        .addresses
+        .iter()
+        .filter(|a| !a.resolved_by.is_empty())
+        .map(|a| a.ip)
+        .collect();
+    let expected: BTreeSet<_> = case.conditions.expected_addresses.iter().copied().collect();
+    !given.is_empty() && !expected.is_empty() && given.is_disjoint(&expected)
 }
 
 /// Whether a connection of this vantage was opened, whatever became of it: then something listens.
@@ -216,6 +323,7 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
         family: None,
         slots: Vec::new(),
         group: None,
+        near: None,
     };
     let only = |set: &dyn Fn(usize) -> bool| Hypothesis {
         affected: (0..count).map(set).collect(),
@@ -251,6 +359,7 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
                 all.push(only(&datacenter));
             }
         }
+        Who::Scattered => all.push(base),
         Who::EachAddress => push_by_address(digest, base, all),
         Who::EachFamily => push_each_family(digest, base, all),
         Who::EachGroup => push_by_group(case, base, all),
@@ -288,12 +397,36 @@ fn push_by_address(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypoth
         return;
     }
     for address in 0..count {
+        let fit = match hypothesis.entry.cause {
+            Some(CauseId::DnsStale) => staleness(digest, address),
+            _ => 1.0 / staleness(digest, address).max(1.0),
+        };
         all.push(Hypothesis {
-            prior: hypothesis.prior / count as f64,
+            prior: hypothesis.prior / count as f64 * fit,
             address: Some(address),
             ..hypothesis.clone()
         });
     }
+}
+
+/// How much likelier than at random an address is an old one that some resolvers still give: those who give it give no
+/// other of its family, those who give another do not give it, and the zone's own servers do not know it.
+fn staleness(digest: &Digest, address: usize) -> f64 {
+    let own = &digest.addresses[address];
+    let others: BTreeSet<usize> = digest
+        .addresses
+        .iter()
+        .filter(|a| a.ip != own.ip && a.family() == own.family())
+        .flat_map(|a| a.resolved_by.iter().copied())
+        .collect();
+    let split =
+        !own.resolved_by.is_empty() && !others.is_empty() && own.resolved_by.is_disjoint(&others);
+    let known = match digest.authoritative.is_empty() {
+        true => 1.0,
+        false if digest.authoritative.contains(&own.ip) => 0.05,
+        false => 12.0,
+    };
+    known * if split { 1.5 } else { 0.02 }
 }
 
 fn push_each_family(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
@@ -310,15 +443,33 @@ fn push_each_family(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypot
     }
 }
 
-/// Every pattern of slots but "up all the time", which is no fault now.
+/// Every pattern of slots but "up all the time", which is no fault now. The opening takes some seconds, so the service
+/// may come or go within it; later slots are short.
 fn push_by_slots(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
-    let count = digest.slots.len().min(4) as u32;
-    const STATES: [Slot; 3] = [Slot::Up, Slot::Down, Slot::Between];
-    for code in 0..3usize.pow(count) {
-        let digits = (0..count).map(|i| code / 3usize.pow(i) % 3);
-        let slots: Vec<Slot> = digits.clone().map(|d| STATES[d]).collect();
+    let count = digest.slots.len().clamp(1, CRASH_SLOTS);
+    let first = [Slot::Up, Slot::Down, Slot::Between];
+    let mut patterns: Vec<(Vec<Slot>, f64)> = first
+        .into_iter()
+        .zip(CRASH_FIRST)
+        .map(|(slot, p)| (vec![slot], p))
+        .collect();
+    for _ in 1..count {
+        patterns = patterns
+            .into_iter()
+            .flat_map(|(slots, p)| {
+                let next = CRASH_NEXT[slots[slots.len() - 1] as usize];
+                [Slot::Up, Slot::Down]
+                    .into_iter()
+                    .zip(next)
+                    .map(move |(slot, q)| {
+                        let longer: Vec<Slot> = slots.iter().copied().chain([slot]).collect();
+                        (longer, p * q)
+                    })
+            })
+            .collect();
+    }
+    for (slots, share) in patterns {
         if slots.iter().any(|s| *s != Slot::Up) {
-            let share: f64 = digits.map(|d| CRASH_SLOTS[d]).product();
             all.push(Hypothesis {
                 prior: hypothesis.prior * share,
                 slots,

@@ -68,6 +68,15 @@ impl Row {
             + NOISE * at_depth(&NOISE_ROW, sign.kind, depth) * origin(sign.origin, &ANYWHERE)
     }
 
+    /// Probability of a kind alone, wherever and however deep.
+    pub(crate) fn kind(&self, kind: Kind) -> f64 {
+        let sign = Sign {
+            kind,
+            origin: Origin::Unknown,
+        };
+        self.probability(sign, Stage::Http)
+    }
+
     /// Probability that an attempt of this depth works, noise included.
     pub(crate) fn ok(&self, depth: Stage) -> f64 {
         let sign = Sign {
@@ -174,6 +183,31 @@ pub(crate) const PORTS_ANSWER: f64 = 0.74;
 pub(crate) const CUT_OFF_BY_BAN: (f64, f64) = (0.25, 0.25);
 /// How often an echo is lost though it would be answered, or answered though it should not.
 pub(crate) const ECHO_ERROR: f64 = 0.04;
+/// Where the last hop stands that answers a ladder, when packets get lost: own, near, middle, edge, server.
+pub(crate) type LastHop = [f64; PLACES];
+/// On the own machine: nobody answers.
+pub(crate) const LOST_HERE: LastHop = [0.90, 0.05, 0.03, 0.01, 0.01];
+/// In the own network: the gateway answers, or not even that.
+pub(crate) const LOST_NEARBY: LastHop = [0.27, 0.62, 0.08, 0.02, 0.01];
+/// In the own provider's network: the gateway, or the first of its routers.
+pub(crate) const LOST_AT_PROVIDER: LastHop = [0.04, 0.34, 0.57, 0.04, 0.01];
+/// Between the networks.
+pub(crate) const LOST_IN_TRANSIT: LastHop = [0.03, 0.11, 0.79, 0.06, 0.01];
+/// At the target or right before it. Its edge is not always known for one, and some routers are silent.
+pub(crate) const LOST_AT_SITE: LastHop = [0.02, 0.04, 0.28, 0.62, 0.04];
+/// No telling.
+pub(crate) const LOST_ANYWHERE: LastHop = [0.10, 0.20, 0.40, 0.25, 0.05];
+/// How often a ladder misleads.
+pub(crate) const LADDER_ERROR: f64 = 0.05;
+
+/// How often an attempt is slow without a reason.
+pub(crate) const SLOW: f64 = 0.03;
+
+/// How often a resolver in order gives addresses that no other voice confirms (geo-DNS).
+pub(crate) const ODD_ANSWER: f64 = 0.06;
+/// How often such an address means something inside one network only.
+pub(crate) const ODD_INSIDE: f64 = 0.002;
+
 /// How often a control answers though it should not, or does not though it should.
 pub(crate) const CONTROL_ERROR: f64 = 0.015;
 
@@ -260,6 +294,74 @@ pub(crate) const OFFLINE: Row = Row::new(
 pub(crate) const FAMILY_LEADS_NOWHERE: Row = Row::new(
     &[(Kind::Timeout, 0.65), (Kind::Unreachable, 0.35)],
     &[(Place::Near, 0.5), (Place::Own, 0.2), (Place::Middle, 0.3)],
+);
+/// What an address answers that a lying resolver gave: a block page, a sinkhole, nothing.
+pub(crate) const LIED: Row = Row::new(
+    &[
+        (Kind::Timeout, 0.22),
+        (Kind::Rst, 0.2),
+        (Kind::TlsName, 0.2),
+        (Kind::TlsUntrusted, 0.2),
+        (Kind::TlsOther, 0.04),
+        (Kind::Unreachable, 0.05),
+        (Kind::HttpDenied, 0.04),
+        (Kind::HttpOther, 0.02),
+        (Kind::Ok, 0.03),
+    ],
+    &[
+        (Place::Own, 0.2),
+        (Place::Near, 0.2),
+        (Place::Middle, 0.3),
+        (Place::Server, 0.3),
+    ],
+);
+/// The provider breaks connections to a name.
+pub(crate) const KILLED_ON_THE_WAY: Row =
+    Row::new(&[(Kind::Reset, 0.85), (Kind::Stalled, 0.15)], &[]);
+/// What a tunnel's far end meets that the target does not want.
+pub(crate) const EXIT_UNWANTED: Row = Row::new(
+    &[
+        (Kind::Timeout, 0.4),
+        (Kind::Rst, 0.2),
+        (Kind::Reset, 0.1),
+        (Kind::Unreachable, 0.1),
+        (Kind::PortUnreachable, 0.05),
+        (Kind::Prohibited, 0.05),
+        (Kind::HttpDenied, 0.1),
+    ],
+    &[
+        (Place::Middle, 0.4),
+        (Place::Server, 0.4),
+        (Place::Edge, 0.2),
+    ],
+);
+/// One of a CDN's edges fails.
+pub(crate) const EDGE_FAILS: Row = Row::new(
+    &[
+        (Kind::Timeout, 0.5),
+        (Kind::Rst, 0.2),
+        (Kind::HttpServer, 0.25),
+        (Kind::Reset, 0.05),
+    ],
+    &[(Place::Server, 0.7), (Place::Edge, 0.3)],
+);
+/// A rule that answers so many a second, and is silent to the rest.
+pub(crate) const REJECTED_NOW_AND_THEN: Row = Row::new(
+    &[
+        (Kind::PortUnreachable, 0.45),
+        (Kind::Prohibited, 0.2),
+        (Kind::Timeout, 0.35),
+    ],
+    &[(Place::Server, 0.9), (Place::Edge, 0.1)],
+);
+/// A web shield that does not let TLS through.
+pub(crate) const SHIELDED: Row = Row::new(
+    &[
+        (Kind::Reset, 0.5),
+        (Kind::TlsOther, 0.35),
+        (Kind::Stalled, 0.15),
+    ],
+    &[],
 );
 /// The connection opens and dies.
 pub(crate) const KILLED: Row = Row::new(&[(Kind::Reset, 1.0)], &[]);
@@ -358,10 +460,11 @@ pub(crate) const GEO_DENIED: Row = Row::new(
 /// A server out of breath.
 pub(crate) const OVERLOAD: Row = Row::new(
     &[
-        (Kind::Timeout, 0.25),
-        (Kind::Stalled, 0.25),
-        (Kind::HttpServer, 0.3),
-        (Kind::Reset, 0.2),
+        (Kind::Timeout, 0.42),
+        (Kind::Stalled, 0.16),
+        (Kind::HttpServer, 0.25),
+        (Kind::Reset, 0.15),
+        (Kind::Rst, 0.02),
     ],
     &[],
 );
@@ -471,6 +574,12 @@ mod tests {
             &LEADS_INSIDE,
             &GEO_DENIED,
             &OVERLOAD,
+            &LIED,
+            &KILLED_ON_THE_WAY,
+            &EXIT_UNWANTED,
+            &EDGE_FAILS,
+            &REJECTED_NOW_AND_THEN,
+            &SHIELDED,
             &ANYTHING,
             &BROKEN_VANTAGE,
             &BAD_PATH,

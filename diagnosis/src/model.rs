@@ -26,6 +26,8 @@ pub(crate) enum Who {
     EachGroup,
     /// Datacenter vantages.
     Datacenters,
+    /// Everyone, each by chance and then always.
+    Scattered,
 }
 
 /// What the fault does to the host as the affected see it.
@@ -61,8 +63,14 @@ pub(crate) enum Needs {
     Loopback,
     /// The hosts file gives the target other addresses than everybody's resolvers.
     HostsEntry,
-    /// A proxy is set.
+    /// A proxy is set, and it or the person says that something fails.
     Proxy,
+    /// What is tried through the proxy works.
+    ProxyWorks,
+    /// The zone's own servers, or those who know, say other addresses than the resolvers.
+    OtherAddress,
+    /// The name is in the hosts file only.
+    HostsOnly,
     /// A tunnel carries the default route.
     Tunnel,
     /// The person's browser showed an error.
@@ -104,6 +112,12 @@ pub(crate) struct Entry {
     pub(crate) host: HostSeen,
     /// What their controls do.
     pub(crate) controls: ControlsSeen,
+    /// Where packets get lost, when the affected meet silence.
+    pub(crate) lost: LastHop,
+    /// Whether the affected's resolver gives addresses of its own making.
+    pub(crate) lies: bool,
+    /// How often what works is slow for the affected.
+    pub(crate) slow: f64,
     /// When it applies.
     pub(crate) needs: Needs,
 }
@@ -129,7 +143,22 @@ const fn entry(
         dns: None,
         host: HostSeen::AsDrawn,
         controls: ControlsSeen::Healthy,
+        lost: lost(scope, actor),
+        lies: false,
+        slow: SLOW,
         needs: Needs::Nothing,
+    }
+}
+
+/// Where packets get lost for who must act, unless an entry says otherwise.
+const fn lost(scope: Scope, actor: Actor) -> LastHop {
+    match (scope, actor) {
+        (_, Actor::You) => LOST_HERE,
+        (Scope::Local, Actor::YourNetwork) => LOST_NEARBY,
+        (_, Actor::YourNetwork) => LOST_AT_PROVIDER,
+        (_, Actor::Transit) => LOST_IN_TRANSIT,
+        (_, Actor::Site | Actor::DnsOperator) => LOST_AT_SITE,
+        (_, Actor::Nobody | Actor::Unknown) => LOST_ANYWHERE,
     }
 }
 
@@ -156,6 +185,14 @@ impl Entry {
     }
     const fn share(mut self, share: f64) -> Self {
         self.share = share;
+        self
+    }
+    const fn lies(mut self) -> Self {
+        self.lies = true;
+        self
+    }
+    const fn slow(mut self, share: f64) -> Self {
+        self.slow = share;
         self
     }
     const fn by_family(mut self) -> Self {
@@ -188,10 +225,11 @@ pub(crate) const ENTRIES: &[Entry] = {
     // Nothing is wrong, or nothing that this machine's tools meet.
     nothing(None, Scope::Ok, 0.25),
     Entry { actor: Actor::You, ..nothing(Some(BrowserOnly), Local, 0.20) }.needs(Needs::Symptom),
-    Entry { actor: Actor::You, ..nothing(Some(LocalProxy), Local, 0.30) }.needs(Needs::Proxy),
+    Entry { cause: None, ..entry(OTHER, Scope::Ok, Actor::Nobody, 0.10, Subject, OFFLINE) }.host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::ProxyWorks),
     Entry { actor: Actor::Nobody, cause: Some(WafBlock), ..entry(WafBlock, Scope::Ok, Actor::Nobody, 0.012, Datacenters, DATACENTERS_DENIED) }.strength(0.65),
 
     // This machine and its network.
+    entry(LocalProxy, Local, Actor::You, 0.300, Subject, HEALTHY).needs(Needs::Proxy),
     entry(LocalFirewall, Local, Actor::You, 0.035, Subject, REJECTED_BY_OWN_MACHINE).by_family().host(HostSeen::Perhaps),
     entry(LocalFirewall, Local, Actor::You, 0.020, Subject, REJECTED_BY_OWN_MACHINE).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
     entry(LocalFirewall, Local, Actor::You, 0.0007, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
@@ -199,13 +237,20 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(LocalFirewall, Local, Actor::YourNetwork, 0.020, Subject, REJECTED_BY_OWN_NETWORK).by_family().host(HostSeen::Perhaps),
     entry(LocalFirewall, Local, Actor::YourNetwork, 0.012, Subject, REJECTED_BY_OWN_NETWORK).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
     entry(LocalOffline, Local, Actor::You, 0.040, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail),
-    entry(LocalVpn, Local, Actor::You, 0.050, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::Tunnel),
+    entry(LocalFirewall, Local, Actor::You, 0.008, Subject, SHIELDED).controls(ControlsSeen::Fail).needs(Needs::Tls),
+    entry(LocalFirewall, Local, Actor::You, 0.003, Subject, SHIELDED).needs(Needs::Tls),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.004, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(LocalVpn, Local, Actor::You, 0.080, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::Tunnel),
+    entry(LocalVpn, Local, Actor::You, 0.080, Subject, OFFLINE).host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::Tunnel),
+    entry(LocalVpn, Local, Actor::You, 0.040, Subject, EXIT_UNWANTED).host(HostSeen::Perhaps).needs(Needs::Tunnel),
     entry(FamilyBroken, Local, Actor::YourNetwork, 0.020, Who::Subject, FAMILY_LEADS_NOWHERE).host(HostSeen::Dead).controls(ControlsSeen::FailIn(Family::V6)),
     entry(FamilyBroken, Local, Actor::YourNetwork, 0.003, Who::Subject, FAMILY_LEADS_NOWHERE).host(HostSeen::Dead).controls(ControlsSeen::FailIn(Family::V4)),
     entry(HostsFile, Local, Actor::You, 0.200, Subject, HEALTHY).needs(Needs::HostsEntry),
+    entry(HostsFile, Local, Actor::You, 0.200, Everyone, HEALTHY).dns(NAME_MISSING).needs(Needs::HostsOnly),
     entry(LocalResolver, Local, Actor::YourNetwork, 0.020, Subject, HEALTHY).dns(RESOLVER_DEAD).controls(ControlsSeen::Fail).needs(Needs::Name),
     entry(LocalResolver, Local, Actor::YourNetwork, 0.020, Subject, HEALTHY).dns(RESOLVER_FILTERS).needs(Needs::Name),
     entry(LocalResolver, Local, Actor::YourNetwork, 0.006, Subject, HEALTHY).dns(RESOLVER_DEAD).needs(Needs::Name),
+    entry(LocalResolver, Local, Actor::YourNetwork, 0.014, Subject, HEALTHY).lies().needs(Needs::Name),
     entry(LocalServiceDown, Local, Actor::You, 0.800, Subject, Row::new(&[(crate::sign::Kind::Rst, 0.93), (crate::sign::Kind::Timeout, 0.04), (crate::sign::Kind::PortUnreachable, 0.03)], &[(crate::sign::Place::Own, 1.0)])).needs(Needs::Loopback),
     entry(CaptivePortal, Local, Actor::YourNetwork, 0.006, Subject, PORTAL).controls(ControlsSeen::Fail),
     entry(TlsInterception, Local, Actor::YourNetwork, 0.010, Subject, INTERCEPTED).controls(ControlsSeen::Fail).needs(Needs::Tls),
@@ -222,7 +267,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.012, SubjectNetwork, RESET_ON_THE_WAY).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.016, SubjectNetwork, PROHIBITED_ON_THE_WAY).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.012, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
-    entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.003, SubjectNetwork, KILLED).host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.006, SubjectNetwork, KILLED_ON_THE_WAY),
     entry(NetworkBlock, SourceNetwork, Actor::Site, 0.008, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::Site, 0.010, SubjectNetwork, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::Site, 0.004, SubjectNetwork, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
@@ -233,6 +278,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(MtuBlackhole, SourceNetwork, Actor::Transit, 0.006, SubjectNetwork, SWALLOWED).needs(Needs::Tls),
     entry(LocalResolver, SourceNetwork, Actor::YourNetwork, 0.006, SubjectNetwork, HEALTHY).dns(RESOLVER_DEAD).controls(ControlsSeen::Fail).needs(Needs::Name),
     entry(LocalResolver, SourceNetwork, Actor::YourNetwork, 0.012, SubjectNetwork, HEALTHY).dns(RESOLVER_FILTERS).needs(Needs::Name),
+    entry(LocalResolver, SourceNetwork, Actor::YourNetwork, 0.012, SubjectNetwork, HEALTHY).lies().needs(Needs::Name),
 
     // Several networks with something in common.
     entry(RoutingFault, Regional, Actor::Transit, 0.012, EachGroup, SILENCE).strength(0.9).host(HostSeen::Dead),
@@ -243,7 +289,8 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(NetworkBlock, Regional, Actor::Transit, 0.006, EachGroup, PROHIBITED_ON_THE_WAY).strength(0.96).host(HostSeen::Perhaps),
     entry(NetworkBlock, Regional, Actor::Transit, 0.006, EachGroup, RESET_ON_THE_WAY).strength(0.96).host(HostSeen::Perhaps),
     entry(NetworkBlock, Regional, Actor::Site, 0.004, EachGroup, RESET_BY_SERVER).strength(0.96).host(HostSeen::Perhaps),
-    entry(CdnEdgeFault, Regional, Actor::Site, 0.004, EachGroup, SERVER_ERROR).strength(0.9),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.004, EachGroup, EDGE_FAILS).strength(0.9),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.006, Scattered, EDGE_FAILS).strength(0.5),
 
     // One of the target's addresses, or one family.
     entry(AddressDown, TargetAddress, Actor::Site, 0.024, EachAddress, RESET_BY_SERVER),
@@ -252,7 +299,9 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(AddressDown, TargetAddress, Actor::Site, 0.005, EachAddress, PORT_UNREACHABLE_BY_SERVER),
     entry(AddressDown, TargetAddress, Actor::Site, 0.004, EachAddress, PROHIBITED_BY_SERVER),
     entry(AddressDown, TargetAddress, Actor::Site, 0.004, EachAddress, SERVER_ERROR),
-    entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.004, EachAddress, WRONG_NAME).needs(Needs::Name),
+    entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.008, EachAddress, WRONG_NAME).needs(Needs::Name),
+    entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.014, EachAddress, RESET_BY_SERVER).needs(Needs::Name),
+    entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.010, EachAddress, SILENCE).host(HostSeen::Perhaps).needs(Needs::Name),
     entry(FamilyBroken, TargetAddress, Actor::Site, 0.030, EachFamily, SILENCE).host(HostSeen::Perhaps),
     entry(FamilyBroken, TargetAddress, Actor::Site, 0.020, EachFamily, RESET_BY_SERVER),
     entry(FamilyBroken, TargetAddress, Actor::Site, 0.008, EachFamily, UNREACHABLE_AT_EDGE).host(HostSeen::Dead),
@@ -267,12 +316,16 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(FirewallReject, Global, Actor::Site, 0.010, Everyone, RESET_BY_SERVER),
     entry(FirewallReject, Global, Actor::Site, 0.028, Everyone, PORT_UNREACHABLE_BY_SERVER),
     entry(FirewallReject, Global, Actor::Site, 0.028, Everyone, PROHIBITED_BY_SERVER),
+    entry(FirewallReject, Global, Actor::Site, 0.008, Everyone, REJECTED_NOW_AND_THEN),
     entry(FirewallDrop, Global, Actor::Site, 0.050, Everyone, SILENCE),
     entry(HostDown, Global, Actor::Site, 0.045, Everyone, SILENCE).host(HostSeen::Dead),
     entry(HostDown, Global, Actor::Site, 0.020, Everyone, UNREACHABLE_AT_EDGE).host(HostSeen::Dead),
     entry(WrongAddress, Global, Actor::DnsOperator, 0.001, Everyone, SILENCE).host(HostSeen::Dead).needs(Needs::Name),
     entry(WrongAddress, Global, Actor::DnsOperator, 0.001, Everyone, RESET_BY_SERVER).needs(Needs::Name),
     entry(WrongAddress, Global, Actor::DnsOperator, 0.001, Everyone, WRONG_NAME).needs(Needs::Name),
+    entry(WrongAddress, Global, Actor::DnsOperator, 2.000, Everyone, SILENCE).host(HostSeen::Perhaps).needs(Needs::OtherAddress),
+    entry(WrongAddress, Global, Actor::DnsOperator, 2.000, Everyone, RESET_BY_SERVER).needs(Needs::OtherAddress),
+    entry(WrongAddress, Global, Actor::DnsOperator, 2.000, Everyone, WRONG_NAME).needs(Needs::OtherAddress),
     entry(WrongAddress, Global, Actor::DnsOperator, 10.00, Everyone, LEADS_INSIDE).host(HostSeen::Perhaps).needs(Needs::PrivateAnswer),
     entry(RoutingFault, Global, Actor::Transit, 0.004, Everyone, NO_ROUTE_ON_THE_WAY).host(HostSeen::Dead),
     entry(DnsMissing, Global, Actor::DnsOperator, 0.030, Everyone, HEALTHY).dns(NAME_MISSING).needs(Needs::Name),
@@ -285,7 +338,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(HttpError, Global, Actor::Site, 0.020, Everyone, CLIENT_ERROR).needs(Needs::Http),
     entry(ServiceDown, Global, Actor::Site, 0.006, Everyone, KILLED),
     entry(CrashLoop, Global, Actor::Site, 0.020, Everyone, RESET_BY_SERVER),
-    entry(Overloaded, Global, Actor::Site, 0.012, Everyone, OVERLOAD).share(0.55),
+    entry(Overloaded, Global, Actor::Site, 0.016, Everyone, OVERLOAD).share(0.55).slow(0.45),
     entry(BackendPartial, Global, Actor::Site, 0.0015, Everyone, RESET_BY_SERVER).share(0.5),
     entry(BackendPartial, Global, Actor::Site, 0.0015, Everyone, SERVER_ERROR).share(0.5).needs(Needs::Http),
     entry(BackendPartial, Global, Actor::Site, 0.001, Everyone, RESET_BY_SERVER).share(0.3),
@@ -325,5 +378,10 @@ pub(crate) const TEMPER: f64 = 0.70;
 /// What vantages of one AS share makes each of them count less: exponent 1 / (1 + this x (n - 1)).
 pub(crate) const DESIGN_EFFECT: f64 = 0.2;
 
-/// States of one time slot of a service that starts and dies: up, down, in between.
-pub(crate) const CRASH_SLOTS: [f64; 3] = [0.45, 0.37, 0.18];
+/// A service that starts and dies, at a slot: chance to be up, down, in between at first.
+pub(crate) const CRASH_FIRST: [f64; 3] = [0.50, 0.40, 0.10];
+/// And what follows in the next slot, some seconds later: from up, from down, from in between; up or down.
+pub(crate) const CRASH_NEXT: [[f64; 2]; 3] = [[0.72, 0.28], [0.33, 0.67], [0.55, 0.45]];
+
+/// How much likelier a second, independent fault is than chance would have it.
+pub(crate) const PAIRS: f64 = 1.5;

@@ -6,8 +6,9 @@ use onlyhere_proto::{CauseId, Scope};
 
 use crate::case::Case;
 use crate::digest::Digest;
+use crate::hidden::{ByHabits, HostHabits};
 use crate::hypothesis::{Hypothesis, hypotheses};
-use crate::latent::{ByHabits, HostHabits, good_likelihood, ill_likelihood};
+use crate::latent::{good_likelihood, ill_likelihood};
 use crate::model::{DESIGN_EFFECT, HostSeen, TEMPER};
 
 /// How probable each hypothesis is, given everything seen.

@@ -96,7 +96,12 @@ impl Progress {
         let Some(asked) = self.requests.get(&(vantage, request)) else {
             return true;
         };
-        if asked.depth == Stage::Icmp || asked.depth == Stage::Dns {
+        // What is told by the whole of several tries is not in before the last of them.
+        let whole = matches!(
+            asked.purpose,
+            Purpose::Ladder | Purpose::ThroughProxy | Purpose::Resolver | Purpose::BlockList
+        );
+        if whole || asked.depth == Stage::Icmp || asked.depth == Stage::Dns {
             return false;
         }
         let own: Vec<&Observation> = self.of_request(vantage, request).collect();

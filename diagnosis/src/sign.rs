@@ -298,6 +298,20 @@ fn place_of(
     }
 }
 
+/// Where a router stands that answered a rung of the ladder; without a time, what is neither here nor there is between.
+pub(crate) fn place_of_hop(hop: IpAddr, target: IpAddr, gateway: Option<IpAddr>) -> Place {
+    let own_line = gateway.is_some_and(|own| own == hop || (own.is_ipv6() && same_lan(own, hop)));
+    if hop == target {
+        Place::Server
+    } else if is_private_address(hop) || own_line {
+        Place::Near
+    } else if same_site(hop, target) {
+        Place::Edge
+    } else {
+        Place::Middle
+    }
+}
+
 /// One IPv4 /24, or one IPv6 /64.
 fn same_lan(a: IpAddr, b: IpAddr) -> bool {
     match (a, b) {

@@ -4,7 +4,8 @@ use onlyhere_proto::{Advisory, CauseId, Scope, VantageClass};
 
 use super::Finding;
 use super::phrase;
-use crate::latent::{State, state_posterior};
+use crate::hidden::State;
+use crate::latent::state_posterior;
 use crate::sign::Kind;
 
 /// All advisories.

@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use onlyhere_proto::{
-    CheckRequest, Facts, Family, IcmpError, Layer, Observation, Outcome, Purpose, ResolverKind,
-    SaidBy, Stage,
+    CheckRequest, Facts, Family, IcmpError, Observation, Outcome, Purpose, ResolverKind, Stage,
 };
 
-use crate::addresses::{is_host, is_question_for_target, resolved_addresses, shared_addresses};
-use crate::case::{Case, is_private_address};
+use crate::addresses::{Givers, is_question_for_target, shared_addresses};
+use crate::case::Case;
 use crate::resolution::{Resolution, resolution_of};
-use crate::sign::{Distance, Kind, Sign, kind_of, origin_of};
+use crate::sign::{Kind, Place, Sign, kind_of};
+
+mod attempts;
+mod checks;
 
 /// One address of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,10 @@ pub(crate) struct Attempt {
     pub(crate) status: Option<u16>,
     /// SHA-256 of the certificate shown.
     pub(crate) certificate: Option<String>,
+    /// Who issued it, as it says.
+    pub(crate) issuer: Option<String>,
+    /// Whether some stage took far longer than the way explains.
+    pub(crate) slow: bool,
 }
 
 impl Attempt {
@@ -71,6 +77,53 @@ pub(crate) struct Control {
     pub(crate) v4: Option<bool>,
     /// Whether it worked over IPv6.
     pub(crate) v6: Option<bool>,
+    /// How it failed, where it failed.
+    pub(crate) failure: Option<ControlFailure>,
+}
+
+/// How a control failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ControlFailure {
+    /// Its name did not resolve.
+    Unresolved,
+    /// At its first address that failed.
+    At(Kind),
+}
+
+/// What a TTL ladder met.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Ladder {
+    /// Index into [`Digest::addresses`].
+    pub(crate) address: usize,
+    /// Rungs below the end, sorted: time to live, and who answered; none was silent.
+    pub(crate) rungs: Vec<(u8, Option<IpAddr>)>,
+    /// The rung that the host, or somebody in its name, answered, and how.
+    pub(crate) end: Option<(u8, Kind)>,
+    /// Where the last hop stands that answered, or where the reset was made; none when it cannot be told.
+    pub(crate) reach: Option<Place>,
+}
+
+impl Ladder {
+    /// The last hop that answered.
+    pub(crate) fn last(&self) -> Option<(u8, IpAddr)> {
+        self.rungs
+            .iter()
+            .rev()
+            .find_map(|(hop, who)| Some((*hop, (*who)?)))
+    }
+}
+
+/// An attempt through a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proxied {
+    /// The proxy, as `http://HOST:PORT`.
+    pub(crate) proxy: String,
+    /// Whether a control was tried and not the target.
+    pub(crate) control: bool,
+    /// What came of it.
+    pub(crate) kind: Kind,
+    /// Whether it failed at the proxy and not behind it.
+    pub(crate) at_proxy: bool,
 }
 
 /// What one vantage saw.
@@ -82,6 +135,12 @@ pub(crate) struct Seen {
     pub(crate) resolutions: Vec<Resolution>,
     /// At resolvers that were given.
     pub(crate) configured: Option<Resolution>,
+    /// At the zone's own servers.
+    pub(crate) authoritative: Option<Resolution>,
+    /// The resolvers that its system has.
+    pub(crate) system_resolvers: BTreeSet<IpAddr>,
+    /// Addresses that each kind of resolver gave.
+    pub(crate) given: BTreeMap<ResolverKind, BTreeSet<IpAddr>>,
     /// Addresses that its hosts file gives.
     pub(crate) hosts_file: BTreeSet<IpAddr>,
     /// Addresses of its resolver that nobody else confirms, as against some that others share.
@@ -96,6 +155,18 @@ pub(crate) struct Seen {
     pub(crate) other_ports: Vec<(usize, u16, bool, Kind)>,
     /// Controls.
     pub(crate) controls: Vec<Control>,
+    /// TTL ladders.
+    pub(crate) ladders: Vec<Ladder>,
+    /// From another of its addresses: that address, and the attempt.
+    pub(crate) other_sources: Vec<(IpAddr, Attempt)>,
+    /// With small segments.
+    pub(crate) small_segments: Vec<Attempt>,
+    /// Through a proxy.
+    pub(crate) proxied: Vec<Proxied>,
+    /// Past the tunnel.
+    pub(crate) direct: Vec<Attempt>,
+    /// DNS block lists: the zone, and whether it lists the caller's public address.
+    pub(crate) block_lists: Vec<(String, bool)>,
     /// The host's round trip per address index, microseconds.
     pub(crate) round_trip: BTreeMap<usize, f64>,
     /// The shortest round trip to a control, microseconds.
@@ -150,6 +221,8 @@ pub(crate) struct Digest {
     pub(crate) vantages: Vec<Seen>,
     /// Time slots in which the target was tried, sorted.
     pub(crate) slots: Vec<u32>,
+    /// Addresses that the zone's own servers give, whoever asked them.
+    pub(crate) authoritative: BTreeSet<IpAddr>,
 }
 
 /// What is known of the requests behind the observations: index of the vantage and request number.
@@ -161,19 +234,18 @@ pub(crate) type Observations = BTreeMap<(usize, u32, u32), Observation>;
 impl Digest {
     /// Reads all observations of a case.
     pub(crate) fn new(case: &Case, requests: &Requests, observations: &Observations) -> Self {
-        let resolved = resolved_addresses(case, observations);
-        let shared = shared_addresses(case, &resolved, observations);
-        let addresses: Vec<Address> = shared
-            .iter()
+        let givers = Givers::new(case, observations);
+        let addresses: Vec<Address> = shared_addresses(case, &givers, observations)
+            .into_iter()
             .map(|ip| Address {
-                ip: *ip,
-                resolved_by: resolved.get(ip).cloned().unwrap_or_default(),
+                ip,
+                resolved_by: givers.system(ip),
             })
             .collect();
         let mut digest = Self {
             addresses,
-            vantages: Vec::new(),
-            slots: Vec::new(),
+            authoritative: givers.authoritative(),
+            ..Self::default()
         };
         for index in 0..case.vantages.len() {
             let own: Vec<&Observation> = observations
@@ -189,6 +261,7 @@ impl Digest {
             .flat_map(|v| v.attempts.iter().map(|a| a.slot))
             .collect();
         digest.slots = slots.into_iter().collect();
+        digest.place_ladders(case);
         digest
     }
 
@@ -219,13 +292,47 @@ impl Digest {
             let Some(asked) = requests.get(&(index, request)) else {
                 continue;
             };
-            match asked.purpose {
-                Purpose::Control => seen.controls.push(read_control(&group)),
-                Purpose::OtherPort => self.read_other_port(&group, &mut seen),
-                _ => self.read_attempts(case, asked, &group, gateway, &mut seen),
-            }
+            self.read_request(case, asked, &group, gateway, &mut seen);
         }
         seen
+    }
+
+    /// Reads what came of one request.
+    fn read_request(
+        &self,
+        case: &Case,
+        asked: &CheckRequest,
+        group: &[&Observation],
+        gateway: Option<IpAddr>,
+        seen: &mut Seen,
+    ) {
+        match asked.purpose {
+            Purpose::Control => seen.controls.push(checks::read_control(group)),
+            Purpose::OtherPort => self.read_other_port(group, seen),
+            Purpose::Ladder => self.read_ladder(group, seen),
+            Purpose::ThroughProxy => checks::read_proxied(case, asked, group, seen),
+            Purpose::BlockList => checks::read_block_list(case, group, seen),
+            Purpose::Source => {
+                let attempts = self.attempts(case, asked, group, gateway, seen);
+                let source = asked.way.source;
+                let from = source.map(|ip| attempts.into_iter().map(move |a| (ip, a)));
+                seen.other_sources.extend(from.into_iter().flatten());
+            }
+            Purpose::SmallSegments => {
+                let attempts = self.attempts(case, asked, group, gateway, seen);
+                seen.small_segments.extend(attempts);
+            }
+            Purpose::Direct => {
+                let attempts = self.attempts(case, asked, group, gateway, seen);
+                seen.direct.extend(attempts);
+            }
+            _ => {
+                self.read_echoes(case, asked, group, seen);
+                let attempts = self.attempts(case, asked, group, gateway, seen);
+                seen.attempts.extend(attempts);
+                self.read_odd_attempts(case, asked, group, seen);
+            }
+        }
     }
 
     fn read_resolution(&self, case: &Case, own: &[&Observation], seen: &mut Seen) {
@@ -252,11 +359,17 @@ impl Digest {
             .collect();
         seen.resolution = seen.resolutions.iter().min().copied();
         seen.configured = resolution_of(&dns, ResolverKind::Configured, wanted);
+        seen.authoritative = resolution_of(&dns, ResolverKind::Authoritative, wanted);
         for observation in dns {
             let Some(Facts::Dns(facts)) = &observation.facts else {
                 continue;
             };
+            if facts.kind == ResolverKind::System {
+                seen.system_resolvers.extend(facts.resolver);
+            }
             for answer in &facts.answers {
+                let given = seen.given.entry(facts.kind).or_default();
+                given.insert(answer.address);
                 match facts.kind {
                     ResolverKind::HostsFile => {
                         seen.hosts_file.insert(answer.address);
@@ -280,7 +393,13 @@ impl Digest {
             .filter(|o| o.purpose == Purpose::Control)
             .map(|o| o.elapsed_ms.0 as f64)
             .min_by(f64::total_cmp);
-        for observation in own.iter().filter(|o| o.purpose != Purpose::Control) {
+        let ordinary = |o: &&&Observation| {
+            !matches!(
+                o.purpose,
+                Purpose::Control | Purpose::ThroughProxy | Purpose::Direct
+            )
+        };
+        for observation in own.iter().filter(ordinary) {
             let trip = observation.elapsed_ms.0 as f64;
             let distant_reset = observation.purpose == Purpose::OtherPort
                 && kind_of(observation) == Some(Kind::Rst)
@@ -308,179 +427,4 @@ impl Digest {
                 .min_by(|a, b| a.total_cmp(b))
         })
     }
-
-    fn read_other_port(&self, group: &[&Observation], seen: &mut Seen) {
-        for observation in group.iter().filter(|o| o.stage == Stage::Tcp) {
-            let (Some(kind), Some(index), Some(port)) = (
-                kind_of(observation),
-                observation.address.and_then(|ip| self.address_index(ip)),
-                observation.port,
-            ) else {
-                continue;
-            };
-            let answered = matches!(kind, Kind::Ok | Kind::Rst);
-            seen.other_ports.push((index, port, answered, kind));
-        }
-    }
-
-    fn read_attempts(
-        &self,
-        case: &Case,
-        asked: &CheckRequest,
-        group: &[&Observation],
-        gateway: Option<IpAddr>,
-        seen: &mut Seen,
-    ) {
-        let is_ping = case.target.layer == Layer::Ping;
-        let mut by_address: BTreeMap<IpAddr, Vec<&Observation>> = BTreeMap::new();
-        let redirect = failed_redirect(asked, group);
-        for observation in group
-            .iter()
-            .filter(|o| is_host(&asked.target.host, &o.host))
-        {
-            let Some(ip) = observation.address else {
-                continue;
-            };
-            if observation.stage == Stage::Icmp && !is_ping {
-                if let (Some(index), Some(kind)) = (self.address_index(ip), kind_of(observation)) {
-                    seen.pings.push((index, kind == Kind::Ok));
-                }
-                continue;
-            }
-            by_address.entry(ip).or_default().push(observation);
-        }
-        for (ip, mut stages) in by_address {
-            stages.sort_by_key(|o| (o.stage, o.sequence));
-            let Some(deciding) = deciding(&stages) else {
-                continue;
-            };
-            let mut kind = kind_of(deciding).unwrap_or(Kind::Ok);
-            if let (Kind::Ok, Stage::Http, Some(failed)) = (kind, deciding.stage, redirect) {
-                kind = failed;
-            }
-            let Some(address) = self.address_index(ip) else {
-                seen.odd_attempts.push((ip, kind));
-                continue;
-            };
-            let distance = Distance {
-                host: Self::round_trip(seen, address),
-                // The own line's length says nothing of what stands on this side of it.
-                outside: seen.outside.filter(|_| !is_private_address(ip)),
-            };
-            let origin = origin_of(deciding, kind, distance, gateway);
-            let sign = Sign { kind, origin };
-            let attempt = attempt(address, asked, deciding, &stages, sign);
-            seen.attempts.push(attempt);
-        }
-    }
-}
-
-fn attempt(
-    address: usize,
-    asked: &CheckRequest,
-    deciding: &Observation,
-    stages: &[&Observation],
-    sign: Sign,
-) -> Attempt {
-    Attempt {
-        address,
-        slot: asked.slot,
-        depth: match sign.kind {
-            Kind::Ok => deciding.stage,
-            _ => asked.depth.max(deciding.stage),
-        },
-        sign,
-        elapsed: deciding.elapsed_ms.0,
-        connect: connect_time(stages),
-        icmp: icmp_of(deciding),
-        status: status_of(deciding),
-        certificate: certificate_of(stages),
-    }
-}
-
-/// The stage that failed, or else the deepest that worked.
-fn deciding<'a>(stages: &[&'a Observation]) -> Option<&'a Observation> {
-    let measured = || stages.iter().filter(|o| kind_of(o).is_some());
-    measured()
-        .find(|o| o.outcome != Outcome::Ok)
-        .or_else(|| measured().next_back())
-        .copied()
-}
-
-fn connect_time(stages: &[&Observation]) -> Option<u64> {
-    stages
-        .iter()
-        .find(|o| o.stage == Stage::Tcp && o.outcome == Outcome::Ok)
-        .map(|o| o.elapsed_ms.0)
-}
-
-fn icmp_of(observation: &Observation) -> Option<IcmpError> {
-    match observation.said_by {
-        Some(SaidBy::Icmp { icmp }) => Some(icmp),
-        _ => None,
-    }
-}
-
-fn status_of(observation: &Observation) -> Option<u16> {
-    match &observation.facts {
-        Some(Facts::Http(http)) => Some(http.status),
-        _ => None,
-    }
-}
-
-fn certificate_of(stages: &[&Observation]) -> Option<String> {
-    stages.iter().find_map(|o| match &o.facts {
-        Some(Facts::Tls(tls)) => tls.certificates.first().map(|c| c.sha256.clone()),
-        _ => None,
-    })
-}
-
-/// How the page that a redirect leads to on another host failed, when no address of that host gave it; a name that
-/// leads nowhere is a page that is not there.
-fn failed_redirect(asked: &CheckRequest, group: &[&Observation]) -> Option<Kind> {
-    let elsewhere: Vec<&&Observation> = group
-        .iter()
-        .filter(|o| !is_host(&asked.target.host, &o.host) && o.stage != Stage::Icmp)
-        .collect();
-    let kinds = || {
-        elsewhere
-            .iter()
-            .filter_map(|o| Some((o.stage, kind_of(o)?)))
-    };
-    if kinds().any(|(stage, kind)| stage == Stage::Http && kind == Kind::Ok) {
-        return None;
-    }
-    let failed = kinds().map(|(_, kind)| kind).find(|kind| *kind != Kind::Ok);
-    let mut names = elsewhere
-        .iter()
-        .filter(|o| o.stage == Stage::Dns && o.outcome != Outcome::NotMeasured)
-        .peekable();
-    let nowhere = names.peek().is_some() && names.all(|o| o.outcome != Outcome::Ok);
-    failed.or_else(|| nowhere.then_some(Kind::HttpOther))
-}
-
-fn read_control(group: &[&Observation]) -> Control {
-    let worked = |family: Family| {
-        let mut by_address: BTreeMap<IpAddr, bool> = BTreeMap::new();
-        for observation in group {
-            if let (Some(ip), Some(kind)) = (observation.address, kind_of(observation))
-                && observation.stage != Stage::Icmp
-                && Family::of(ip) == family
-            {
-                *by_address.entry(ip).or_insert(true) &= kind == Kind::Ok;
-            }
-        }
-        (!by_address.is_empty()).then(|| by_address.values().any(|ok| *ok))
-    };
-    let (v4, v6) = (worked(Family::V4), worked(Family::V6));
-    let mut names = group
-        .iter()
-        .filter(|o| o.stage == Stage::Dns && o.outcome != Outcome::NotMeasured)
-        .peekable();
-    let unresolved = names.peek().is_some() && names.all(|o| o.outcome != Outcome::Ok);
-    let ok = match (v4, v6) {
-        (None, None) => unresolved.then_some(false),
-        (a, b) => Some(a.unwrap_or(false) || b.unwrap_or(false)),
-    };
-    Control { ok, v4, v6 }
 }
