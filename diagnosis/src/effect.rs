@@ -22,8 +22,14 @@ pub(crate) struct Effect<'a> {
 impl<'a> Effect<'a> {
     /// What strikes this vantage; `None` when nothing does.
     pub(crate) fn on(hypothesis: &'a Hypothesis, vantage: usize) -> Option<Self> {
-        let main = hypothesis.affected[vantage];
-        let near = hypothesis.near.as_ref().filter(|n| n.affected[vantage]);
+        let near = hypothesis.near.as_ref();
+        let near = near.is_some_and(|n| n.affected[vantage]);
+        Self::of(hypothesis, hypothesis.affected[vantage], near)
+    }
+
+    /// What strikes a vantage that is affected by the fault, by the nearer one, or by both.
+    pub(crate) fn of(hypothesis: &'a Hypothesis, main: bool, near: bool) -> Option<Self> {
+        let near = hypothesis.near.as_ref().filter(|_| near);
         (main || near.is_some()).then_some(Self {
             hypothesis,
             main,

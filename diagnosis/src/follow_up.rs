@@ -16,6 +16,8 @@ use crate::value::{port_value, retry_value};
 /// Costs, in the unit of "one DNS question".
 const COST_RETRY: f64 = 6.0;
 const COST_PORT: f64 = 3.0;
+/// Between the two slots of one round of retries.
+const SECOND_GAP: Duration = Duration::from_millis(800);
 /// Others that repeat a check beside the subject.
 const WITNESSES: usize = 2;
 /// Later attempts of one vantage at most.
@@ -119,15 +121,23 @@ fn is_unlocated(s: Situation<'_>, vantage: usize, address: usize) -> bool {
     })
 }
 
-/// The same once more, later: for the subject and two others, as shallow as the fault allows.
+/// The same once more, later: for the subject and two others, as shallow as the fault allows. The last of them comes
+/// later still, in a slot of its own: what starts and dies is caught by more moments, not by more vantages.
 pub(crate) fn retries(s: Situation<'_>) -> Vec<Planned> {
     let subject = s.case.subject_index();
-    subject
+    let mut retries: Vec<Planned> = subject
         .filter(|v| s.present.contains(v))
         .into_iter()
         .chain(witnesses(s, |v| !s.digest.vantages[v].attempts.is_empty()))
         .filter_map(|vantage| retry(s, vantage))
-        .collect()
+        .collect();
+    if retries.len() > 1
+        && let Some(last) = retries.last_mut()
+    {
+        last.slot += 1;
+        last.delay += SECOND_GAP;
+    }
+    retries
 }
 
 fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {

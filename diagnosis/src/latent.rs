@@ -29,10 +29,9 @@ pub(crate) fn good_likelihood(
     case: &Case,
     digest: &Digest,
     vantage: usize,
-    affected: Option<&Hypothesis>,
+    effect: Option<Effect<'_>>,
 ) -> ByHabits {
     let prior = states(case, vantage)[0].1;
-    let effect = affected.and_then(|h| Effect::on(h, vantage));
     let struck = likelihood(case, digest, vantage, effect, State::Good);
     match effect {
         Some(effect) if effect.strength() < 1.0 => {
@@ -51,7 +50,7 @@ pub(crate) fn state_posterior(
     vantage: usize,
     hypothesis: &Hypothesis,
 ) -> Vec<(State, f64)> {
-    let affected = Some(hypothesis).filter(|h| h.affected[vantage]);
+    let effect = Effect::on(hypothesis, vantage);
     let weigh = |p: ByHabits| -> f64 {
         HostHabits::all(false)
             .iter()
@@ -62,10 +61,7 @@ pub(crate) fn state_posterior(
     let mut all: Vec<(State, f64)> = states(case, vantage)
         .into_iter()
         .map(|(state, prior)| match state {
-            State::Good => (
-                state,
-                weigh(good_likelihood(case, digest, vantage, affected)),
-            ),
+            State::Good => (state, weigh(good_likelihood(case, digest, vantage, effect))),
             _ => (
                 state,
                 prior * weigh(likelihood(case, digest, vantage, None, state)),

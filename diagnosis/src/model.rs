@@ -337,12 +337,12 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(HttpError, Global, Actor::Site, 0.035, Everyone, SERVER_ERROR).needs(Needs::Http),
     entry(HttpError, Global, Actor::Site, 0.020, Everyone, CLIENT_ERROR).needs(Needs::Http),
     entry(ServiceDown, Global, Actor::Site, 0.006, Everyone, KILLED),
-    entry(CrashLoop, Global, Actor::Site, 0.020, Everyone, RESET_BY_SERVER),
+    entry(CrashLoop, Global, Actor::Site, 0.050, Everyone, RESET_BY_SERVER),
     entry(Overloaded, Global, Actor::Site, 0.016, Everyone, OVERLOAD).share(0.55).slow(0.45),
-    entry(BackendPartial, Global, Actor::Site, 0.0015, Everyone, RESET_BY_SERVER).share(0.5),
-    entry(BackendPartial, Global, Actor::Site, 0.0015, Everyone, SERVER_ERROR).share(0.5).needs(Needs::Http),
-    entry(BackendPartial, Global, Actor::Site, 0.001, Everyone, RESET_BY_SERVER).share(0.3),
-    entry(BackendPartial, Global, Actor::Site, 0.001, Everyone, SERVER_ERROR).share(0.3).needs(Needs::Http),
+    entry(BackendPartial, Global, Actor::Site, 0.003, Everyone, RESET_BY_SERVER).share(0.5),
+    entry(BackendPartial, Global, Actor::Site, 0.004, Everyone, SERVER_ERROR).share(0.5).needs(Needs::Http),
+    entry(BackendPartial, Global, Actor::Site, 0.003, Everyone, RESET_BY_SERVER).share(0.3),
+    entry(BackendPartial, Global, Actor::Site, 0.004, Everyone, SERVER_ERROR).share(0.3).needs(Needs::Http),
 
     // Something that is not in this table.
     Entry { cause: None, ..entry(OTHER, Scope::Inconclusive, Actor::Unknown, 0.002, Everyone, ANYTHING) },

@@ -1,15 +1,20 @@
 //! Exact Bayes over the hypotheses of a case.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::net::IpAddr;
 
-use onlyhere_proto::{CauseId, Scope};
+use onlyhere_proto::{CauseId, Scope, Stage, VantageClass};
 
 use crate::case::Case;
-use crate::digest::Digest;
+use crate::digest::{Attempt, Control, Digest, Proxied};
+use crate::effect::Effect;
 use crate::hidden::{ByHabits, HostHabits};
 use crate::hypothesis::{Hypothesis, hypotheses};
 use crate::latent::{good_likelihood, ill_likelihood};
 use crate::model::{DESIGN_EFFECT, HostSeen, TEMPER};
+use crate::resolution::Resolution;
+use crate::sign::{Kind, Place, Sign};
 
 /// How probable each hypothesis is, given everything seen.
 #[derive(Debug, Clone)]
@@ -107,60 +112,143 @@ impl Posterior {
     }
 }
 
-/// Per vantage, what it saw if nothing affects it and if it is ill: most hypotheses leave most vantages alone, so the
-/// sum over all is kept and only the affected are computed anew.
+/// Vantages that look the same are weighed once. Most hypotheses leave most of them alone, so what each look is worth if
+/// nothing strikes it is kept.
 struct Likelihoods {
-    /// Weighted logarithms, by vantage.
-    unaffected: Vec<ByHabits>,
-    /// Their sum.
-    all_unaffected: ByHabits,
-    ill: Vec<ByHabits>,
+    /// The look of each vantage.
+    look: Vec<usize>,
+    /// A vantage of each look.
+    example: Vec<usize>,
+    /// Of each vantage.
     weights: Vec<f64>,
+    /// Logarithms by look, if nothing strikes it.
+    untouched: Vec<ByHabits>,
+    /// By look, if the vantage is ill.
+    ill: Vec<ByHabits>,
 }
 
 impl Likelihoods {
     fn new(case: &Case, digest: &Digest) -> Self {
-        let weights = weights(case, digest);
-        let ill: Vec<ByHabits> = (0..case.vantages.len())
-            .map(|v| ill_likelihood(case, digest, v))
-            .collect();
-        let unaffected: Vec<ByHabits> = (0..case.vantages.len())
+        // A hasher without a random seed: nothing here may differ from run to run.
+        let mut looks: HashMap<Look<'_>, usize, BuildHasherDefault<DefaultHasher>> =
+            HashMap::default();
+        let mut example = Vec::new();
+        let look: Vec<usize> = (0..case.vantages.len())
             .map(|v| {
-                let good = good_likelihood(case, digest, v, None);
-                weighted(weights[v], good, ill[v])
+                *looks.entry(Look::of(case, digest, v)).or_insert_with(|| {
+                    example.push(v);
+                    example.len() - 1
+                })
             })
             .collect();
-        let all_unaffected =
-            std::array::from_fn(|habit| unaffected.iter().map(|of| of[habit]).sum());
+        let ill: Vec<ByHabits> = example
+            .iter()
+            .map(|v| ill_likelihood(case, digest, *v))
+            .collect();
+        let untouched = example
+            .iter()
+            .zip(&ill)
+            .map(|(v, ill)| logarithm(good_likelihood(case, digest, *v, None), *ill))
+            .collect();
         Self {
-            unaffected,
-            all_unaffected,
+            look,
+            example,
+            weights: weights(case, digest),
+            untouched,
             ill,
-            weights,
         }
     }
 
     fn log_likelihood(&self, case: &Case, digest: &Digest, hypothesis: &Hypothesis) -> f64 {
         let must_answer = hypothesis.entry.host == HostSeen::Alive;
-        let mut logs = self.all_unaffected;
-        for (log, (_, prior)) in logs.iter_mut().zip(HostHabits::all(must_answer)) {
-            *log += prior.ln();
-        }
-        let affected = (0..case.vantages.len()).filter(|v| hypothesis.affected[*v]);
-        for vantage in affected {
-            let good = good_likelihood(case, digest, vantage, Some(hypothesis));
-            let anew = weighted(self.weights[vantage], good, self.ill[vantage]);
-            for (habit, log) in logs.iter_mut().enumerate() {
-                *log += anew[habit] - self.unaffected[vantage][habit];
+        let mut logs = HostHabits::all(must_answer).map(|(_, prior)| prior.ln());
+        for (look, struck) in self.struck(hypothesis).into_iter().enumerate() {
+            for (index, weight) in struck.into_iter().enumerate() {
+                if weight == 0.0 {
+                    continue;
+                }
+                let effect = Effect::of(hypothesis, index & 1 != 0, index & 2 != 0);
+                let of_look = match effect {
+                    None => self.untouched[look],
+                    Some(_) => {
+                        let good = good_likelihood(case, digest, self.example[look], effect);
+                        logarithm(good, self.ill[look])
+                    }
+                };
+                for (log, p) in logs.iter_mut().zip(of_look) {
+                    *log += weight * p;
+                }
             }
         }
         let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         highest + logs.iter().map(|l| (l - highest).exp()).sum::<f64>().ln()
     }
+
+    /// By look, the weight of its vantages that are struck by nothing, by the fault, by the nearer fault, by both.
+    fn struck(&self, hypothesis: &Hypothesis) -> Vec<[f64; 4]> {
+        let mut struck = vec![[0.0; 4]; self.example.len()];
+        let near = hypothesis.near.as_ref();
+        for (vantage, look) in self.look.iter().enumerate() {
+            let main = usize::from(hypothesis.affected[vantage]);
+            let near = usize::from(near.is_some_and(|n| n.affected[vantage]));
+            struck[*look][main + 2 * near] += self.weights[vantage];
+        }
+        struck
+    }
 }
 
-fn weighted(weight: f64, good: ByHabits, ill: ByHabits) -> ByHabits {
-    std::array::from_fn(|habit| weight * (good[habit] + ill[habit]).ln())
+fn logarithm(good: ByHabits, ill: ByHabits) -> ByHabits {
+    std::array::from_fn(|habit| (good[habit] + ill[habit]).ln())
+}
+
+/// Everything of a vantage that its likelihood depends on.
+#[derive(PartialEq, Eq, Hash)]
+struct Look<'a> {
+    is_subject: bool,
+    class: Option<VantageClass>,
+    resolves_here: bool,
+    resolution: (&'a [Resolution], Option<Resolution>, Option<Resolution>),
+    odd: (
+        &'a BTreeSet<IpAddr>,
+        &'a BTreeSet<IpAddr>,
+        &'a [(IpAddr, Kind)],
+    ),
+    attempts: Vec<AttemptLook>,
+    host: (&'a [(usize, bool)], &'a [(usize, u16, bool, Kind)]),
+    controls: &'a [Control],
+    ladders: Vec<(usize, Option<Place>)>,
+    other_ways: [Vec<AttemptLook>; 3],
+    proxied: &'a [Proxied],
+}
+
+type AttemptLook = (usize, u32, Stage, Sign, bool);
+
+impl<'a> Look<'a> {
+    fn of(case: &Case, digest: &'a Digest, vantage: usize) -> Self {
+        let seen = &digest.vantages[vantage];
+        let attempt = |a: &Attempt| (a.address, a.slot, a.depth, a.sign, a.slow);
+        let all = |attempts: &[Attempt]| attempts.iter().map(attempt).collect();
+        Self {
+            is_subject: case.subject_index() == Some(vantage),
+            class: case.vantages[vantage].class,
+            resolves_here: digest
+                .addresses
+                .iter()
+                .any(|a| a.resolved_by.contains(&vantage)),
+            resolution: (&seen.resolutions, seen.configured, seen.authoritative),
+            odd: (&seen.hosts_file, &seen.odd, &seen.odd_attempts),
+            attempts: all(&seen.attempts),
+            host: (&seen.pings, &seen.other_ports),
+            controls: &seen.controls,
+            ladders: seen.ladders.iter().map(|l| (l.address, l.reach)).collect(),
+            other_ways: [
+                seen.other_sources.iter().map(|(_, a)| attempt(a)).collect(),
+                all(&seen.small_segments),
+                all(&seen.direct),
+            ],
+            proxied: &seen.proxied,
+        }
+    }
 }
 
 /// The design effect: vantages of one AS share their way, so each of n counts 1 / (1 + .2 (n - 1)). The subject's own

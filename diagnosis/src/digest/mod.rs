@@ -69,7 +69,7 @@ impl Attempt {
 }
 
 /// What a control came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Control {
     /// Whether any of its addresses worked; `None` when nothing could be measured.
     pub(crate) ok: Option<bool>,
@@ -114,7 +114,7 @@ impl Ladder {
 }
 
 /// An attempt through a proxy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Proxied {
     /// The proxy, as `http://HOST:PORT`.
     pub(crate) proxy: String,
