@@ -74,7 +74,7 @@ install_as_root() {
       # The first wants a script in /etc/init.d, which some packages no longer have.
       *" $service "*)
         update-rc.d "$service" disable >/dev/null 2>&1 ||
-          deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+          systemctl --quiet disable "$service" >/dev/null 2>&1 || true
         ;;
     esac
   done
