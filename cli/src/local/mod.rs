@@ -11,16 +11,14 @@ use std::{env::consts::OS, net::IpAddr, path::Path};
 
 use nix::ifaddrs::getifaddrs;
 use onlyhere_proto::{Host, LocalFacts, Target, limits};
+use proxy::Proxy;
 
-/// Collects the facts that matter for `target`, in less than half a second.
-pub fn facts(target: &Target) -> LocalFacts {
+/// Collects the facts that matter for `target`, where these proxies are in force. Takes a fraction of a second at most.
+pub fn facts(target: &Target, proxies: &[Proxy]) -> LocalFacts {
     let hosts_entries = hosts_entries(target);
     let tunnel = tunnel::carrying(target);
     LocalFacts {
-        proxies: proxy::in_force(target)
-            .into_iter()
-            .map(|proxy| proxy.to_string())
-            .collect(),
+        proxies: proxies.iter().map(ToString::to_string).collect(),
         way_out: tunnel.as_ref().and_then(|_| tunnel::way_out()),
         tunnel,
         platform: platform(OS),
@@ -91,7 +89,7 @@ mod tests {
         assert_eq!(platform("macos").as_deref(), Some("macos"));
         assert_eq!(platform("freebsd"), None);
         assert_eq!(
-            facts(&Target::parse("shop.example").unwrap())
+            facts(&Target::parse("shop.example").unwrap(), &[])
                 .platform
                 .as_deref(),
             Some(OS)
@@ -129,14 +127,14 @@ mod tests {
     fn what_listens_is_told_of_this_machine_alone() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();
-        let told = facts(&Target::parse(&address.to_string()).unwrap()).listeners;
+        let told = facts(&Target::parse(&address.to_string()).unwrap(), &[]).listeners;
         assert!(
             told.iter()
                 .any(|l| l.port == address.port() && l.address == address.ip()),
             "{told:?}"
         );
         assert!(
-            facts(&Target::parse("192.0.2.1:80").unwrap())
+            facts(&Target::parse("192.0.2.1:80").unwrap(), &[])
                 .listeners
                 .is_empty()
         );

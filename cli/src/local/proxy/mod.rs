@@ -26,7 +26,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// As set; without a scheme it is an HTTP proxy.
-    fn new(setting: &str, written: &str) -> Self {
+    pub(crate) fn new(setting: &str, written: &str) -> Self {
         let written = written.trim();
         let full = if written.contains("://") {
             written.to_owned()
