@@ -71,10 +71,11 @@ install_as_root() {
   [ "$status" -eq 0 ] || return "$status"
   for service in nginx unbound fail2ban crowdsec crowdsec-firewall-bouncer haproxy knot squid tinyproxy; do
     case " $* " in
-      # The first wants a script in /etc/init.d, which some packages no longer have.
+      # The first wants a script in /etc/init.d, which some packages no longer have; the
+      # second wants to be called by a package.
       *" $service "*)
         update-rc.d "$service" disable >/dev/null 2>&1 ||
-          systemctl --quiet disable "$service" >/dev/null 2>&1 || true
+          DPKG_MAINTSCRIPT_PACKAGE=$service deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
         ;;
     esac
   done
