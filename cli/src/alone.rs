@@ -115,7 +115,7 @@ mod tests {
 
     async fn judge(target: &Target, time: Duration, held: watch::Receiver<bool>) -> Judged {
         let settings = ProberSettings::of_this_system(Guard::open());
-        let caller = Arc::new(Caller::new(settings, target, &[], &[], &[]).unwrap());
+        let caller = Arc::new(Caller::new(settings, target, Default::default()).unwrap());
         let case = Case {
             check: "01JD0000000000000000000000".parse().unwrap(),
             target: target.clone(),

@@ -3,7 +3,7 @@
 //! `onlyhere TARGET` is `onlyhere check TARGET`. Whether the first word is a subcommand is decided here and not by
 //! clap, which would take an odd target for a misspelt subcommand.
 
-use std::{ffi::OsString, net::IpAddr, time::Duration};
+use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use onlyhere_proto::{Scope, Selector, Symptom, limits};
@@ -35,6 +35,9 @@ pub enum Command {
     Check(CheckArgs),
     /// List the vantages that are attached to the coordinator now
     Vantages(VantagesArgs),
+    /// Judge a report's observations again, or let another program play the vantages
+    #[command(after_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
     /// Build a small internet on this machine, ban this machine's address with a real firewall, show the verdict
     Demo(DemoArgs),
 }
@@ -91,6 +94,27 @@ pub struct VantagesArgs {
     /// Whom to ask.
     #[command(flatten)]
     pub coordinator: CoordinatorArgs,
+}
+
+const REPLAY_HELP: &str = "\
+A report is what `--format json` prints; nothing is tried again. Exit codes are those of `onlyhere check`. With --stdio \
+every line of standard input is a JSON object and is answered by one on standard output, as docs/replay.md describes.";
+
+/// `onlyhere replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The report to judge again; - reads it from standard input
+    #[arg(required_unless_present = "stdio", conflicts_with = "stdio")]
+    pub report: Option<PathBuf>,
+    /// Drive the diagnosis by lines on standard input and output
+    #[arg(long, conflicts_with_all = ["format", "fail_on"])]
+    pub stdio: bool,
+    /// How to print the verdict
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Exit with 0 for every scope that is not in this list
+    #[arg(long, value_name = "SCOPE,...", value_delimiter = ',')]
+    pub fail_on: Option<Vec<Scope>>,
 }
 
 /// `onlyhere demo`.

@@ -2,7 +2,8 @@
 //!
 //! The local investigation begins before the coordinator has answered, and the coordinator then asks for much the same.
 //! So every run is remembered by what was asked (all of a request but check id, request number and deadline); a later
-//! ask for the same follows the run that is under way or done, and gets its observations under its own numbers. Where
+//! ask for the same (the way there counts, too) follows the run that is under way or done, and gets its observations
+//! under its own numbers. Where
 //! two asks differ in nothing but further resolvers (the coordinator has its own settings), only those are asked anew:
 //! a second connection might be the one that triggers a ban.
 
@@ -15,11 +16,13 @@ use std::{
 use ipnet::IpNet;
 use onlyhere_probe_node::{Guard, Prober, ProberError, ProberSettings, guard::Rule};
 use onlyhere_proto::{
-    CheckId, CheckRequest, Facts, Host, Observation, ResolverKind, Stage, Target, VantageName,
+    CheckId, CheckRequest, Facts, Host, Observation, ResolverKind, Stage, Target, VantageName, Way,
     limits, special_range,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::local::proxy::Proxy;
 
 /// Different things the coordinator may ask of the caller in one check. The diagnosis needs about a dozen.
 const ASKED_BY_COORDINATOR: usize = 64;
@@ -42,12 +45,26 @@ pub enum Asker {
     Coordinator,
 }
 
+/// What the person at this machine has named or set up, and what may therefore be tried on a coordinator's word.
+#[derive(Debug, Clone, Default)]
+pub struct Granted {
+    /// Sites believed healthy.
+    pub controls: Vec<Target>,
+    /// Resolvers besides the system's.
+    pub resolvers: Vec<IpAddr>,
+    /// Special ranges that are treated like public ones.
+    pub allow_private: Vec<IpNet>,
+    /// Proxies in force here.
+    pub proxies: Vec<Proxy>,
+    /// Devices that lead out of this machine.
+    pub devices: Vec<String>,
+}
+
 /// The caller's vantage for the length of one check. Dropping it stops everything under way.
 #[derive(Debug)]
 pub struct Caller {
     target: Host,
-    controls: Vec<Host>,
-    resolvers: Vec<IpAddr>,
+    granted: Granted,
     /// May try whatever the person named.
     open: Prober,
     /// Keeps out of this machine's and its network's own addresses.
@@ -72,23 +89,18 @@ struct RunState {
 }
 
 impl Caller {
-    /// The vantage for checks of `target`. `allow_private` are special ranges that the coordinator may have tried.
+    /// The vantage for checks of `target`.
     pub fn new(
         settings: ProberSettings,
         target: &Target,
-        controls: &[Target],
-        resolvers: &[IpAddr],
-        allow_private: &[IpNet],
+        granted: Granted,
     ) -> Result<Self, ProberError> {
-        let allowed = allow_private.iter().copied().map(Rule::Network).collect();
+        let allowed = granted.allow_private.iter().copied();
+        let allowed = allowed.map(Rule::Network).collect();
         let stop = CancellationToken::new();
         Ok(Self {
             target: target.host.clone(),
-            controls: controls
-                .iter()
-                .map(|control| control.host.clone())
-                .collect(),
-            resolvers: resolvers.to_vec(),
+            granted,
             open: Prober::new(ProberSettings {
                 guard: Guard::open(),
                 ..settings.clone()
@@ -162,6 +174,7 @@ impl Caller {
             let ask = CheckRequest {
                 depth: Stage::Dns,
                 ping: false,
+                authoritative: false,
                 resolvers: missing.clone(),
                 ..request.clone()
             };
@@ -217,27 +230,61 @@ impl Caller {
         Some(state)
     }
 
-    /// Whether a request stays within what the person named: target or control, at addresses found from here.
+    /// Whether a request stays within what the person named or set up: target or control, at addresses found from here,
+    /// by ways that this machine has.
     fn is_persons_own(&self, request: &CheckRequest, known: &[IpAddr]) -> bool {
         let host = &request.target.host;
-        let named = *host == self.target || self.controls.contains(host);
-        let public = |address: &IpAddr| special_range(*address).is_none();
+        let controls = &self.granted.controls;
+        let named = *host == self.target || controls.iter().any(|control| control.host == *host);
         let found = |address: &IpAddr| known.contains(address) || *host == Host::Address(*address);
-        named
+        (named || self.is_shallow_and_public(request, known))
             && request
                 .addresses
                 .iter()
-                .all(|address| public(address) || found(address))
+                .all(|address| is_public(address) || found(address))
             && request
                 .resolvers
                 .iter()
-                .all(|resolver| public(resolver) || self.resolvers.contains(resolver))
+                .all(|resolver| is_public(resolver) || self.granted.resolvers.contains(resolver))
+            && self.has_way(request)
+    }
+
+    /// Whether the way is the ordinary one, or one of this machine's: a stranger's "proxy" might be anything inside.
+    fn has_way(&self, request: &CheckRequest) -> bool {
+        let Way {
+            proxy, interface, ..
+        } = &request.way;
+        let set = |url: &String| self.granted.proxies.iter().any(|own| own.url() == url);
+        proxy.as_ref().is_none_or(set)
+            && interface
+                .as_ref()
+                .is_none_or(|device| self.granted.devices.contains(device))
+    }
+
+    /// The coordinator's own controls are tried by this machine's ways too, as far as they are sites of the public
+    /// internet for this machine: a proxy, which resolves names by itself, would lead inside otherwise.
+    fn is_shallow_and_public(&self, request: &CheckRequest, known: &[IpAddr]) -> bool {
+        let special_way = request.way.proxy.is_some() || request.way.interface.is_some();
+        let places = match &request.target.host {
+            Host::Address(address) => vec![*address],
+            // A proxy is given the name, whatever addresses were asked for.
+            Host::Name(_) if request.way.proxy.is_some() => known.to_vec(),
+            Host::Name(_) => request.addresses.clone(),
+        };
+        special_way
+            && request.depth <= Stage::Tls
+            && !places.is_empty()
+            && places.iter().all(is_public)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Run>> {
         // A panic while the lock was held cannot leave the list half-written.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_public(address: &IpAddr) -> bool {
+    special_range(*address).is_none()
 }
 
 /// Equal in all that decides what is tried.
@@ -347,9 +394,7 @@ mod tests {
         Caller::new(
             ProberSettings::of_this_system(Guard::open()),
             target,
-            &[],
-            &[],
-            &[],
+            Granted::default(),
         )
         .unwrap()
     }
@@ -435,7 +480,15 @@ mod tests {
             resolv_conf: resolv,
             ..ProberSettings::of_this_system(Guard::open())
         };
-        let caller = Caller::new(settings, &target, &[], &[first, second], &[]).unwrap();
+        let caller = Caller::new(
+            settings,
+            &target,
+            Granted {
+                resolvers: vec![first, second],
+                ..Granted::default()
+            },
+        )
+        .unwrap();
 
         let asked = |resolvers: &[IpAddr], number| CheckRequest {
             resolvers: resolvers.to_vec(),
@@ -507,6 +560,91 @@ mod tests {
         )
         .await;
         assert!(matches!(&answers[0], Answer::Observed(o) if o.outcome == Outcome::Ok));
+    }
+
+    #[tokio::test]
+    async fn another_way_is_another_question() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::parse(&listener.local_addr().unwrap().to_string()).unwrap();
+        let caller = caller(&target);
+        let plain = request(&target, 1);
+        let from_there = CheckRequest {
+            way: Way {
+                source: Some([127, 0, 0, 2].into()),
+                ..Way::default()
+            },
+            ..request(&target, 2)
+        };
+        let zone = CheckRequest {
+            authoritative: true,
+            ..request(&target, 3)
+        };
+        for other in [&from_there, &zone] {
+            assert!(!same_question(&plain, other));
+            assert!(same_question(other, other));
+        }
+        ask(&caller, Asker::Person, plain).await;
+        let answers = ask(&caller, Asker::Person, from_there).await;
+        let Answer::Observed(observation) = &answers[0] else {
+            panic!("{answers:?}")
+        };
+        assert_eq!(observation.source, Some([127, 0, 0, 2].into()));
+        listener.accept().await.unwrap();
+        let (_, second) = listener.accept().await.unwrap();
+        assert_eq!(second.ip(), IpAddr::from([127, 0, 0, 2]));
+    }
+
+    #[test]
+    fn a_coordinator_may_use_this_machines_ways_and_no_others() {
+        let shop = Target::parse("shop.example").unwrap();
+        let control = Target::parse("https://control.example").unwrap();
+        let set = Proxy::new("https_proxy", "http://me:s3cret@192.168.1.9:3128");
+        let granted = Granted {
+            proxies: vec![set],
+            devices: vec!["eth0".into()],
+            ..Granted::default()
+        };
+        let caller = Caller::new(
+            ProberSettings::of_this_system(Guard::open()),
+            &shop,
+            granted,
+        )
+        .unwrap();
+        let by_proxy = |url: &str| Way {
+            proxy: Some(url.to_owned()),
+            ..Way::default()
+        };
+        let by_device = |device: &str| Way {
+            interface: Some(device.to_owned()),
+            ..Way::default()
+        };
+        let (own, device) = (by_proxy("http://192.168.1.9:3128"), by_device("eth0"));
+        let public: [IpAddr; 1] = ["1.1.1.1".parse().unwrap()];
+        let inside: [IpAddr; 1] = ["192.168.1.1".parse().unwrap()];
+        let cases: [(&Target, &Way, &[IpAddr], bool); 9] = [
+            (&shop, &own, &[], true),
+            (&shop, &device, &[], true),
+            (&shop, &by_proxy("http://192.168.1.1:80"), &[], false),
+            (&shop, &by_device("docker0"), &[], false),
+            (&control, &own, &[], false),
+            (&control, &own, &public, true),
+            (&control, &own, &inside, false),
+            (&control, &by_proxy("http://1.1.1.1:80"), &public, false),
+            (&control, &Way::default(), &public, false),
+        ];
+        for (target, way, known, allowed) in cases {
+            let request = CheckRequest {
+                depth: Stage::Tls,
+                way: way.clone(),
+                ..request(target, 1)
+            };
+            assert_eq!(
+                caller.is_persons_own(&request, known),
+                allowed,
+                "{} {way:?} {known:?}",
+                target.input
+            );
+        }
     }
 
     #[tokio::test]

@@ -22,9 +22,9 @@ use ulid::Ulid;
 use crate::{
     alone::{self, Judged},
     args::{CheckArgs, Format},
-    caller::Caller,
+    caller::{Caller, Granted},
     error::CliError,
-    local,
+    local::{self, proxy::Proxy},
     remote::{CoordinatorUrl, Question, RemoteError, Session},
     render::{
         self,
@@ -46,8 +46,9 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
     let settings = Settings::load(&args.coordinator)?;
     let company = company(&args, &settings, &target)?;
     let expected_addresses = expected_addresses(&args.expect_address, &target)?;
+    let proxies = local::proxy::in_force(&target);
     let question = Question {
-        local: local::facts(&target),
+        local: local::facts(&target, &proxies),
         target,
         from: args.from,
         no_local: args.no_local,
@@ -65,6 +66,7 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
     }
     let check = Check {
         question,
+        proxies,
         settings,
         progress,
         began: Began::now(),
@@ -182,6 +184,8 @@ fn company(args: &CheckArgs, settings: &Settings, target: &Target) -> Result<Com
 #[derive(Debug)]
 struct Check {
     question: Question,
+    /// In force for the target, with their credentials.
+    proxies: Vec<Proxy>,
     settings: Settings,
     progress: Watch,
     began: Began,
@@ -276,15 +280,20 @@ impl Check {
     }
 
     fn caller(&self, prober: ProberSettings) -> Result<Caller, CliError> {
-        let settings = &self.settings;
-        Caller::new(
-            prober,
-            &self.question.target,
-            &settings.controls,
-            &settings.resolvers,
-            &settings.allow_private,
-        )
-        .map_err(|error| CliError::own("this machine cannot be a vantage", error))
+        let (settings, local) = (&self.settings, &self.question.local);
+        let granted = Granted {
+            controls: settings.controls.clone(),
+            resolvers: settings.resolvers.clone(),
+            allow_private: settings.allow_private.clone(),
+            proxies: self.proxies.clone(),
+            devices: [&local.tunnel, &local.way_out]
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
+        };
+        Caller::new(prober, &self.question.target, granted)
+            .map_err(|error| CliError::own("this machine cannot be a vantage", error))
     }
 
     async fn judge_alone(&self, caller: &Arc<Caller>, held: watch::Receiver<bool>) -> Report {

@@ -2,7 +2,8 @@
 //!
 //! The way of a check: [`args`] and [`settings`] -> [`check`], which has two at work side by side: [`remote`] (the
 //! coordinator, with vantages in other networks) and [`alone`] (the same diagnosis over what this machine sees).
-//! Both ask [`caller`], this machine's own vantage, and each thing is tried once. [`render`] prints the report.
+//! Both ask [`caller`], this machine's own vantage, and each thing is tried once. [`render`] prints the report. [`replay`]
+//! is the same diagnosis without a network.
 
 pub mod alone;
 pub mod args;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod local;
 pub mod remote;
 pub mod render;
+pub mod replay;
 pub mod settings;
 pub mod vantages;
 
@@ -47,6 +49,7 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, CliError> {
     };
     match command {
         Command::Demo(args) => demo::run(args).map(|never| match never {}),
+        Command::Replay(args) => replay::run(args),
         Command::Check(args) => {
             log_to_stderr(&args.coordinator);
             on_runtime(check::run(args))

@@ -3,7 +3,7 @@
 # which say in apt_sh where this file stands.
 #
 # Nothing is touched when every command is already there. A service that is installed
-# only so that a test can start it in a namespace of its own (nginx, unbound, fail2ban)
+# only so that a test can start it in a namespace of its own (nginx, unbound, fail2ban...)
 # must neither start now nor at the next boot, so starting is forbidden while apt runs
 # and each newly installed service is disabled afterwards.
 
@@ -53,6 +53,15 @@ install_as_root() {
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
   fi
+  # CrowdSec's package registers the machine at a central service, unless there is such a
+  # file already: a test needs no account, and where there is no network it would fail.
+  case " $* " in
+    *" crowdsec "*)
+      account=/etc/crowdsec/online_api_credentials.yaml
+      mkdir -p /etc/crowdsec
+      [ -s "$account" ] || echo '# none: installed for tests only' >"$account"
+      ;;
+  esac
   status=0
   apt_get update && apt_get install --yes --no-install-recommends "$@" || status=$?
   if [ -n "$policy" ]; then
@@ -60,9 +69,14 @@ install_as_root() {
     trap - EXIT INT TERM
   fi
   [ "$status" -eq 0 ] || return "$status"
-  for service in nginx unbound fail2ban; do
+  for service in nginx unbound fail2ban crowdsec crowdsec-firewall-bouncer haproxy knot squid tinyproxy; do
     case " $* " in
-      *" $service "*) update-rc.d "$service" disable >/dev/null 2>&1 || true ;;
+      # The first wants a script in /etc/init.d, which some packages no longer have; the
+      # second wants to be called by a package.
+      *" $service "*)
+        update-rc.d "$service" disable >/dev/null 2>&1 ||
+          DPKG_MAINTSCRIPT_PACKAGE=$service deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+        ;;
     esac
   done
 }

@@ -67,6 +67,15 @@ impl Investigation {
         }
     }
 
+    /// One that is over, with what a record of it holds.
+    pub(crate) fn recorded(case: Case, progress: Progress) -> Self {
+        Self {
+            progress,
+            concluded: true,
+            ..Self::new(case)
+        }
+    }
+
     /// What is to be asked now; each ask is returned once. Empty while more answers are awaited, or at the end.
     ///
     /// `now` is the time since the beginning on whatever clock the shell keeps; it must not go back. Besides after every

@@ -25,6 +25,7 @@ mod model;
 mod plan;
 mod posterior;
 mod progress;
+mod replay;
 mod resolution;
 mod sign;
 mod value;

@@ -166,10 +166,26 @@ pub(crate) fn source_towards(to: SocketAddr) -> Option<IpAddr> {
 
 /// Whether some interface has an address of the family that reaches beyond this machine and its link.
 pub(crate) fn has_global_address(family: Family) -> bool {
-    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else {
-        return false;
+    addresses(None).any(|address| Family::of(address) == family && reaches_beyond_the_link(address))
+}
+
+/// Whether a device has an address of the family to send from. Where it has none, the kernel would send with that of
+/// another device, and nobody could answer.
+pub(crate) fn device_can_send(device: &str, family: Family) -> bool {
+    let beyond = |address: IpAddr| match address {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
     };
+    addresses(Some(device)).any(|address| Family::of(address) == family && beyond(address))
+}
+
+/// Addresses of this machine, or of one of its devices.
+fn addresses(device: Option<&str>) -> impl Iterator<Item = IpAddr> {
+    let interfaces = nix::ifaddrs::getifaddrs().ok();
     interfaces
+        .into_iter()
+        .flatten()
+        .filter(move |interface| device.is_none_or(|device| interface.interface_name == device))
         .filter_map(|interface| interface.address)
         .filter_map(|address| {
             address
@@ -177,7 +193,6 @@ pub(crate) fn has_global_address(family: Family) -> bool {
                 .map(|v4| IpAddr::V4(v4.ip()))
                 .or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
         })
-        .any(|address| Family::of(address) == family && reaches_beyond_the_link(address))
 }
 
 fn reaches_beyond_the_link(address: IpAddr) -> bool {
@@ -228,13 +243,14 @@ mod tests {
         assert_eq!(facts.syn_retransmits, Some(0));
         let round_trip = facts.round_trip_ms.expect("a round trip").0;
         assert!((1..1_000_000).contains(&round_trip), "{round_trip}");
-        // What the loopback device is set to.
-        let mtu = std::fs::read_to_string("/sys/class/net/lo/mtu").unwrap();
-        assert_eq!(facts.path_mtu, mtu.trim().parse().ok());
+        // What the loopback device is set to, and no more than IPv4 can say.
+        let device = std::fs::read_to_string("/sys/class/net/lo/mtu").unwrap();
+        let device: u32 = device.trim().parse().unwrap();
+        assert_eq!(facts.path_mtu, Some(device.min(65_535)));
         let listener = TcpListener::bind("[::1]:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let facts = tcp_facts(&stream, Family::V6);
-        assert_eq!(facts.path_mtu, mtu.trim().parse().ok());
+        assert_eq!(facts.path_mtu, Some(device));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! The daemon around it: `enrol` gets a certificate, `attach` keeps the stream to the coordinator.
 
 pub mod attach;
+mod authoritative;
 pub mod capabilities;
 mod channel;
 mod classify;
@@ -24,6 +25,7 @@ mod ladder;
 mod pace;
 mod probe;
 mod prober;
+mod proxy;
 mod redirect;
 mod resolve;
 pub mod resolvers;

@@ -5,14 +5,15 @@
 //! even where the hosts file has an entry: that the two differ is worth knowing.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
 use futures::{
-    future::{BoxFuture, FutureExt, join_all},
+    future::{BoxFuture, FutureExt, join, join_all},
     stream::{FuturesUnordered, StreamExt},
 };
+use hickory_proto::op::Message;
 use onlyhere_proto::{
     DnsAnswer, DnsFacts, Facts, Family, Host, Outcome, RecordType, ResolverKind, Stage, Target,
     limits,
@@ -20,11 +21,19 @@ use onlyhere_proto::{
 use tokio::{sync::mpsc, time};
 
 use crate::{
+    authoritative,
+    classify::{self, Failure},
     hosts,
-    probe::{Question, Seen},
+    probe::{Question, Seen, dns},
     resolvers,
     visit::Visit,
 };
+
+/// What `localhost` is (RFC 6761, 6.3).
+pub(crate) const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
 
 /// Where the addresses go, as they are found.
 pub(crate) type Found = mpsc::UnboundedSender<IpAddr>;
@@ -56,6 +65,9 @@ pub(crate) async fn ask_everybody(visit: &Visit<'_>, target: &Target, found: Fou
             questions.push(given_resolver(visit, target, *resolver, *record_type, &found).boxed());
         }
     }
+    if visit.request.authoritative && target.host == visit.request.target.host {
+        questions.push(authoritative::ask(visit, target, types).boxed());
+    }
     join_all(questions).await;
 }
 
@@ -66,8 +78,49 @@ fn hand_on(found: &Found, addresses: impl IntoIterator<Item = IpAddr>) {
     }
 }
 
-fn is_localhost(host: &Host) -> bool {
+pub(crate) fn is_localhost(host: &Host) -> bool {
     matches!(host, Host::Name(name) if name == "localhost" || name.ends_with(".localhost"))
+}
+
+/// Addresses of a name that is not the target's (A, then AAAA) as the system's resolvers give them; nothing is told of
+/// it.
+pub(crate) async fn quietly(visit: &Visit<'_>, name: &str) -> [Result<Vec<IpAddr>, Failure>; 2] {
+    let of_type = |record_type: RecordType| async move {
+        let name = dns::name(name).map_err(Failure::not_measured)?;
+        let query = dns::query(name, dns::rr(record_type), true);
+        let message = ask_system(visit, &query).await?;
+        Ok(dns::resolved(&message, &query, record_type).1)
+    };
+    let (v4, v6) = join(of_type(RecordType::A), of_type(RecordType::Aaaa)).await;
+    [v4, v6]
+}
+
+/// The first answer of one of the system's resolvers, which are asked side by side; nothing is told of it.
+pub(crate) async fn ask_system(visit: &Visit<'_>, query: &Message) -> Result<Message, Failure> {
+    let settings = &visit.shared.settings;
+    let system = resolvers::system(&settings.resolv_conf);
+    let mut failure = Failure::not_measured("this machine has no resolver");
+    let timeout = (visit.request.attempt_timeout / 2).min(visit.time_left());
+    let mut asked: FuturesUnordered<_> = system
+        .into_iter()
+        .map(|resolver| async move {
+            let _permit = visit.turn().await;
+            let to = SocketAddr::new(resolver, settings.dns_port);
+            dns::ask(&visit.shared.timing, query, to, timeout).await
+        })
+        .collect();
+    while let Some(told) = asked.next().await {
+        match told.answer {
+            Ok(message) if matches!(u16::from(message.response_code), 0 | 3) => return Ok(message),
+            Ok(message) => {
+                let code = u16::from(message.response_code);
+                failure = Failure::of(classify::response_code(code, false))
+                    .because(format!("{} from its resolver", message.response_code));
+            }
+            Err(why) => failure = why,
+        }
+    }
+    Err(failure)
 }
 
 /// Whether the hosts file knows the name.
@@ -81,7 +134,7 @@ async fn hosts_file(
     let mut entries = hosts::entries(&visit.shared.settings.hosts_file, &name);
     let mut detail = None;
     if entries.is_empty() && is_localhost(&target.host) {
-        entries = vec![[127, 0, 0, 1].into(), [0, 0, 0, 0, 0, 0, 0, 1u16].into()];
+        entries = LOOPBACK.into();
         detail = Some("by definition (RFC 6761)".to_owned());
     }
     entries.retain(|address| Family::of(*address) == record_type.family());
@@ -103,7 +156,11 @@ async fn hosts_file(
     true
 }
 
-fn nothing_told(resolver: Option<IpAddr>, kind: ResolverKind, record_type: RecordType) -> DnsFacts {
+pub(crate) fn nothing_told(
+    resolver: Option<IpAddr>,
+    kind: ResolverKind,
+    record_type: RecordType,
+) -> DnsFacts {
     DnsFacts {
         resolver,
         kind,

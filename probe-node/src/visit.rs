@@ -24,9 +24,9 @@ use tokio::sync::{SemaphorePermit, mpsc};
 
 use crate::{
     Guard,
-    classify::Failure,
-    probe::{Attempt, Connection, Question, Seen, probe},
+    probe::{Attempt, Connection, Question, Seen, Step, probe},
     prober::Shared,
+    proxy,
     redirect::{self, Redirect},
     resolve,
     way::{self, SocketWay},
@@ -107,6 +107,9 @@ impl<'a> Visit<'a> {
         } else {
             Stage::Http
         };
+        if let Some(proxy) = &self.request.way.proxy {
+            return self.through_proxy(proxy, target, depth, trail).await;
+        }
         let name = match &target.host {
             Host::Address(_) if depth == Stage::Dns => return,
             Host::Address(address) => return self.address(target, *address, depth, trail).await,
@@ -183,25 +186,41 @@ impl<'a> Visit<'a> {
             match self.request.way.hops {
                 _ if depth == Stage::Icmp => {}
                 Some(hops) => self.ladder(target, address, hops).await,
-                None => self.climb(target, address, depth, trail).await,
+                None => {
+                    self.connect(target, address, depth, trail).await;
+                }
             }
         };
         join(ping, climb).await;
     }
 
-    /// TCP, TLS, HTTP, as far as asked and as far as they succeed; then where a redirect leads.
-    async fn climb(&self, target: &Target, address: IpAddr, depth: Stage, trail: &[String]) {
+    async fn connect(&self, target: &Target, address: IpAddr, depth: Stage, trail: &[String]) {
         let Some(port) = target.port else {
             let seen = Seen::not_measured("the target has no port to connect to");
             return self.say_of(target, Stage::Tcp, Some(address), seen).await;
         };
-        if let Some(why) = self.no_connection(address) {
-            let seen = Seen::not_measured(why);
-            return self.say_of(target, Stage::Tcp, Some(address), seen).await;
+        let to = SocketAddr::new(address, port);
+        self.climb(target, to, depth, trail).await;
+    }
+
+    /// TCP, TLS, HTTP, as far as asked and as far as they succeed; then where a redirect leads. `to` is an address of the
+    /// target, or of the proxy that the way leads through. Whether a connection was opened.
+    pub(crate) async fn climb(
+        &self,
+        target: &Target,
+        to: SocketAddr,
+        depth: Stage,
+        trail: &[String],
+    ) -> bool {
+        let mut attempt = self.attempt(target, to, None);
+        attempt.proxied = self.request.way.proxy.is_some();
+        if let Some(why) = self.no_connection(to.ip()) {
+            self.say(Stage::Tcp, &attempt, now(), Seen::not_measured(why))
+                .await;
+            return false;
         }
-        let mut attempt = self.attempt(target, SocketAddr::new(address, port), None);
         let Some(permit) = self.permit(Stage::Tcp, &attempt).await else {
-            return;
+            return false;
         };
         for stage in stages(target, depth) {
             let (started_at, mut seen) = self.measure(stage, &mut attempt).await;
@@ -214,12 +233,30 @@ impl<'a> Visit<'a> {
             if let Redirect::To(next) = redirect {
                 // Both are given back first: the next page needs them.
                 drop((permit, attempt));
-                return self.follow(target, address, *next, trail).await;
+                self.follow(target, to, *next, trail).await;
+                return true;
             }
             if !succeeded {
-                return;
+                return stage != Stage::Tcp;
+            }
+            if stage == Stage::Tcp && !self.is_through(depth, &mut attempt).await {
+                return true;
             }
         }
+        true
+    }
+
+    /// Whether the way leads on: past a proxy it needs a tunnel, and what a proxy says instead is told.
+    async fn is_through(&self, depth: Stage, attempt: &mut Attempt<'_>) -> bool {
+        if !attempt.proxied || !proxy::needs_tunnel(attempt.target, depth) {
+            return true;
+        }
+        let (started_at, seen) = self.measure(Step::Tunnel, attempt).await;
+        let opened = seen.outcome == Outcome::Ok;
+        if !opened {
+            self.say(Stage::Http, attempt, started_at, seen).await;
+        }
+        opened
     }
 
     /// Another page of the same server is asked for at the same address; another server is a visit of its own, made
@@ -227,7 +264,7 @@ impl<'a> Visit<'a> {
     fn follow<'b>(
         &'b self,
         from: &'b Target,
-        address: IpAddr,
+        to: SocketAddr,
         next: Target,
         trail: &'b [String],
     ) -> BoxFuture<'b, ()> {
@@ -235,7 +272,8 @@ impl<'a> Visit<'a> {
             let mut trail = trail.to_vec();
             trail.push(redirect::url_of(from));
             if redirect::same_server(from, &next) {
-                return self.climb(&next, address, Stage::Http, &trail).await;
+                self.climb(&next, to, Stage::Http, &trail).await;
+                return;
             }
             let is_new = {
                 let mut followed = self.followed.lock().unwrap_or_else(|p| p.into_inner());
@@ -302,16 +340,16 @@ impl<'a> Visit<'a> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Tries one stage within what the request's deadline leaves of the attempt's time.
-    async fn measure(&self, stage: Stage, attempt: &mut Attempt<'_>) -> (Timestamp, Seen) {
+    /// Tries one step within what the request's deadline leaves of the attempt's time.
+    async fn measure(&self, step: impl Into<Step>, attempt: &mut Attempt<'_>) -> (Timestamp, Seen) {
         let full = self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT);
-        self.measure_within(stage, attempt, full).await
+        self.measure_within(step, attempt, full).await
     }
 
-    /// Tries one stage within `full`, or within what the request's deadline leaves of it.
+    /// Tries one step within `full`, or within what the request's deadline leaves of it.
     pub(crate) async fn measure_within(
         &self,
-        stage: Stage,
+        step: impl Into<Step>,
         attempt: &mut Attempt<'_>,
         full: Duration,
     ) -> (Timestamp, Seen) {
@@ -324,15 +362,8 @@ impl<'a> Visit<'a> {
                 Seen::not_measured("the request's deadline came first"),
             );
         }
-        let mut seen = probe(stage, attempt).await;
-        if seen.outcome == Outcome::Timeout && attempt.timeout < full / 2 {
-            let had = attempt.timeout.as_millis();
-            let cut =
-                Failure::not_measured(format!("the request's deadline left it {had} ms only"));
-            seen.outcome = cut.outcome;
-            seen.detail = cut.detail;
-        }
-        (started_at, seen)
+        let seen = probe(step.into(), attempt).await;
+        (started_at, unless_cut_short(seen, attempt.timeout, full))
     }
 
     /// What could not even be attempted.
@@ -399,6 +430,16 @@ impl<'a> Visit<'a> {
         let admitted = pace.is_none_or(|pace| pace.admits(address, Instant::now()));
         (!admitted).then_some("this address was tried from here too often in the last ten seconds")
     }
+}
+
+/// Silence of less than half of the time that an attempt should have says nothing.
+pub(crate) fn unless_cut_short(mut seen: Seen, had: Duration, full: Duration) -> Seen {
+    if seen.outcome == Outcome::Timeout && had < full / 2 {
+        let had = had.as_millis();
+        seen.outcome = Outcome::NotMeasured;
+        seen.detail = Some(format!("the request's deadline left it {had} ms only"));
+    }
+    seen
 }
 
 /// What a vantage answers that cannot take a request on.

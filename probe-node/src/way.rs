@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use nix::errno::Errno;
-use onlyhere_proto::{CheckRequest, Outcome, Purpose, SaidBy, Way};
+use onlyhere_proto::{CheckRequest, Family, Outcome, Purpose, SaidBy, Way};
 use socket2::{SockAddr, Socket, Type};
 
 use crate::{classify::Failure, kernel, prober::ProberSettings};
@@ -90,7 +90,7 @@ impl SocketWay {
     /// What this machine, its kernel or this user's rights do not allow: [`Outcome::NotMeasured`].
     pub(crate) fn prepare(&self, socket: &Socket, to: IpAddr) -> Result<(), Failure> {
         if let Some(device) = &self.interface {
-            self.bind_device(socket, device)?;
+            bind_device(socket, device, to)?;
         }
         if let Some(source) = self.source {
             bind_source(socket, source, to)?;
@@ -119,19 +119,6 @@ impl SocketWay {
         Ok(())
     }
 
-    fn bind_device(&self, socket: &Socket, device: &str) -> Result<(), Failure> {
-        let bound = socket.bind_device(Some(device.as_bytes()));
-        bound.map_err(|error| {
-            Failure::not_measured(match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::EPERM | Errno::EACCES) => {
-                    format!("this user may not send through a device of its choice ({device})")
-                }
-                Some(Errno::ENODEV) => format!("there is no device {device} here"),
-                _ => format!("it cannot be sent through the device {device}: {error}"),
-            })
-        })
-    }
-
     /// Where the way itself leads nowhere, that says nothing about the target.
     pub(crate) fn own_lack(&self, failure: Failure) -> Failure {
         let by_kernel = failure.said_by == Some(SaidBy::Kernel);
@@ -151,6 +138,27 @@ impl SocketWay {
                 ..failure
             },
         }
+    }
+}
+
+fn bind_device(socket: &Socket, device: &str, to: IpAddr) -> Result<(), Failure> {
+    let bound = socket.bind_device(Some(device.as_bytes()));
+    bound.map_err(|error| {
+        Failure::not_measured(match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EPERM | Errno::EACCES) => {
+                format!("this user may not send through a device of its choice ({device})")
+            }
+            Some(Errno::ENODEV) => format!("there is no device {device} here"),
+            _ => format!("it cannot be sent through the device {device}: {error}"),
+        })
+    })?;
+    let family = Family::of(to);
+    if to.is_loopback() || kernel::device_can_send(device, family) {
+        Ok(())
+    } else {
+        Err(Failure::not_measured(format!(
+            "the device {device} has no {family} address to send from"
+        )))
     }
 }
 

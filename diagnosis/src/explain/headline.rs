@@ -230,16 +230,7 @@ fn inconclusive(f: Finding<'_>) -> String {
     }
     format!(
         "Not decided: {} at {failing} of {}",
-        lower(&what(f)),
+        phrase::lower(&what(f)),
         phrase::count(heard, "vantage", "vantages")
     )
-}
-
-fn lower(text: &str) -> String {
-    let acronym = text.starts_with("HTTP") || text.starts_with("TLS");
-    let mut chars = text.chars();
-    match chars.next() {
-        Some(first) if !acronym => first.to_lowercase().chain(chars).collect(),
-        _ => text.to_owned(),
-    }
 }

@@ -1,6 +1,6 @@
 //! Small pieces of sentences.
 
-use onlyhere_proto::VantageName;
+use onlyhere_proto::{Timestamp, VantageName};
 
 use super::Finding;
 use crate::digest::Attempt;
@@ -102,4 +102,36 @@ pub(super) fn plural(predicate: &str) -> String {
         .replacen("connects", "connect", 1)
         .replacen("gets ", "get ", 1)
         .replacen("fails ", "fail ", 1)
+}
+
+/// Without its capital, unless that is a name's or an abbreviation's.
+pub(super) fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
+            first.to_lowercase().chain(chars).collect()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// `2026-01-02 03:04 UTC`.
+pub(super) fn moment(time: Timestamp) -> String {
+    let text = time.to_string();
+    match text.get(..16) {
+        Some(minute) if text.ends_with('Z') => format!("{} UTC", minute.replace('T', " ")),
+        _ => text,
+    }
+}
+
+/// Text from outside, cut to what a sentence can hold.
+pub(super) fn quoted(text: &str) -> String {
+    onlyhere_proto::limits::plain_text(text, 60)
+}
+
+/// With a capital.
+pub(super) fn upper(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(chars).collect()
 }

@@ -12,7 +12,7 @@ use std::{
 
 use hickory_proto::{
     op::{Message, Query},
-    rr::{Name, RData, RecordType as Rr},
+    rr::{Name, RData, Record, RecordType as Rr},
 };
 use onlyhere_proto::{
     DnsAnswer, DnsFacts, Facts, Family, Outcome, RecordType, limits, limits::plain_text,
@@ -28,7 +28,7 @@ use super::{Attempt, Question, Seen, tcp};
 use crate::{
     classify::{self, Failure},
     kernel,
-    timing::forget_readiness,
+    timing::{TimingThread, forget_readiness},
     way::SocketWay,
 };
 
@@ -39,49 +39,76 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
     let Some(question) = attempt.question else {
         return Seen::not_measured("there is no question to ask");
     };
-    let query = match query(&attempt.target.host.to_string(), question.record_type) {
-        Ok(query) => query,
+    let name = match name(&attempt.target.host.to_string()) {
+        Ok(name) => name,
         Err(why) => return Seen::not_measured(why),
     };
-    let (to, timeout) = (attempt.to, attempt.timeout);
-    let ask = ask(query.clone(), to, timeout);
-    let Some(told) = attempt.timing.run(ask).await else {
-        return Seen::not_measured("the timing thread is gone");
-    };
-    let (seen, facts) = match told.answer {
-        Ok(message) => read(&message, &query, question, to.ip(), told.elapsed),
+    let query = query(name, rr(question.record_type), true);
+    let told = ask(attempt.timing, &query, attempt.to, attempt.timeout).await;
+    seen(&told, &query, question, attempt.to.ip())
+}
+
+/// Asks one server one question.
+pub(crate) async fn ask(
+    timing: &TimingThread,
+    query: &Message,
+    to: SocketAddr,
+    timeout: Duration,
+) -> Told {
+    let told = timing.run(exchange(query.clone(), to, timeout)).await;
+    told.unwrap_or_else(|| Told {
+        answer: Err(Failure::not_measured("the timing thread is gone")),
+        elapsed: Duration::ZERO,
+        source: None,
+    })
+}
+
+/// What was told, as an answer to a question for addresses.
+pub(crate) fn seen(told: &Told, query: &Message, question: Question, server: IpAddr) -> Seen {
+    let (seen, facts) = match &told.answer {
+        Ok(message) => read(message, query, question, server, told.elapsed),
         Err(failure) => {
-            let facts = facts(question, to.ip());
-            (Seen::failed(failure, told.elapsed), facts)
+            let facts = facts(question, server);
+            (Seen::failed(failure.clone(), told.elapsed), facts)
         }
     };
     seen.from(told.source).with_facts(Facts::Dns(facts))
 }
 
-fn query(name: &str, record_type: RecordType) -> Result<Message, String> {
-    let mut name = Name::from_ascii(name).map_err(|error| format!("no DNS name: {error}"))?;
+/// A name as DNS has it.
+///
+/// # Errors
+/// What is no name of DNS, such as one with a label of more than 63 bytes.
+pub(crate) fn name(text: &str) -> Result<Name, String> {
+    let mut name = Name::from_ascii(text).map_err(|error| format!("no DNS name: {error}"))?;
     name.set_fqdn(true);
-    let mut message = Message::query();
-    message.metadata.recursion_desired = true;
-    message.add_query(Query::query(name, rr(record_type)));
-    Ok(message)
+    Ok(name)
 }
 
-fn rr(record_type: RecordType) -> Rr {
+/// The question for records of a name; a resolver is asked to find them out, a zone's own server is not.
+pub(crate) fn query(name: Name, kind: Rr, recursion: bool) -> Message {
+    let mut message = Message::query();
+    message.metadata.recursion_desired = recursion;
+    message.add_query(Query::query(name, kind));
+    message
+}
+
+/// A record type as DNS has it.
+pub(crate) fn rr(record_type: RecordType) -> Rr {
     match record_type {
         RecordType::A => Rr::A,
         RecordType::Aaaa => Rr::AAAA,
     }
 }
 
-/// What a resolver told.
-struct Told {
-    answer: Result<Message, Failure>,
-    elapsed: Duration,
-    source: Option<IpAddr>,
+/// What a server told.
+pub(crate) struct Told {
+    pub(crate) answer: Result<Message, Failure>,
+    pub(crate) elapsed: Duration,
+    pub(crate) source: Option<IpAddr>,
 }
 
-async fn ask(query: Message, to: SocketAddr, timeout: Duration) -> Told {
+async fn exchange(query: Message, to: SocketAddr, timeout: Duration) -> Told {
     let start = Instant::now();
     let until = start + timeout;
     let mut source = None;
@@ -230,7 +257,6 @@ fn facts(question: Question, resolver: IpAddr) -> DnsFacts {
     }
 }
 
-/// Follows the aliases from the name asked for, and takes the addresses of the last one.
 fn read(
     message: &Message,
     query: &Message,
@@ -241,36 +267,8 @@ fn read(
     let rcode = u16::from(message.response_code);
     let mut facts = facts(question, resolver);
     facts.rcode = Some(rcode);
-    let mut owner = query
-        .queries
-        .first()
-        .map(|q| q.name().clone())
-        .unwrap_or_default();
-    for _ in 0..limits::CNAME_CHAIN {
-        let alias = message
-            .answers
-            .iter()
-            .find_map(|record| match &record.data {
-                RData::CNAME(alias) if record.name == owner => Some(alias.0.clone()),
-                _ => None,
-            });
-        let Some(alias) = alias else { break };
-        facts.cname_chain.push(shown(&alias));
-        owner = alias;
-    }
-    for record in message.answers.iter().filter(|record| record.name == owner) {
-        let address = match (&record.data, question.record_type) {
-            (RData::A(a), RecordType::A) => IpAddr::V4(a.0),
-            (RData::AAAA(aaaa), RecordType::Aaaa) => IpAddr::V6(aaaa.0),
-            _ => continue,
-        };
-        if facts.answers.len() < limits::DNS_ANSWERS {
-            facts.answers.push(DnsAnswer {
-                address,
-                ttl_s: record.ttl,
-            });
-        }
-    }
+    let owner = follow_aliases(message, query, |alias| facts.cname_chain.push(shown(alias)));
+    facts.answers = answers_of(message, &owner, question.record_type);
     let outcome = classify::response_code(rcode, !facts.answers.is_empty());
     let mut seen = Seen::ok(elapsed);
     seen.outcome = outcome;
@@ -280,7 +278,58 @@ fn read(
     (seen, facts)
 }
 
-fn shown(name: &Name) -> String {
+/// The last name of the aliases that lead on from the name asked for; `each` is told every alias.
+fn follow_aliases(message: &Message, query: &Message, mut each: impl FnMut(&Name)) -> Name {
+    let asked = query.queries.first();
+    let mut owner = asked.map(|q| q.name().clone()).unwrap_or_default();
+    for _ in 0..limits::CNAME_CHAIN {
+        let alias = message
+            .answers
+            .iter()
+            .find_map(|record| match &record.data {
+                RData::CNAME(alias) if record.name == owner => Some(alias.0.clone()),
+                _ => None,
+            });
+        let Some(alias) = alias else { break };
+        each(&alias);
+        owner = alias;
+    }
+    owner
+}
+
+fn answers_of(message: &Message, owner: &Name, record_type: RecordType) -> Vec<DnsAnswer> {
+    let answer = |record: &Record| {
+        let address = match (&record.data, record_type) {
+            (RData::A(a), RecordType::A) => IpAddr::V4(a.0),
+            (RData::AAAA(aaaa), RecordType::Aaaa) => IpAddr::V6(aaaa.0),
+            _ => return None,
+        };
+        Some(DnsAnswer {
+            address,
+            ttl_s: record.ttl,
+        })
+    };
+    let owned = message
+        .answers
+        .iter()
+        .filter(|record| record.name == *owner);
+    owned.filter_map(answer).take(limits::DNS_ANSWERS).collect()
+}
+
+/// The last name of an answer's aliases, and the addresses of it.
+pub(crate) fn resolved(
+    message: &Message,
+    query: &Message,
+    record_type: RecordType,
+) -> (Name, Vec<IpAddr>) {
+    let owner = follow_aliases(message, query, |_| ());
+    let answers = answers_of(message, &owner, record_type);
+    let addresses = answers.into_iter().map(|answer| answer.address);
+    (owner, addresses.collect())
+}
+
+/// A name for people.
+pub(crate) fn shown(name: &Name) -> String {
     let text = name.to_ascii();
     plain_text(text.strip_suffix('.').unwrap_or(&text), limits::HOST_NAME)
 }

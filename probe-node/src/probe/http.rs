@@ -61,7 +61,7 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
     let (source, exchanged) = match std::mem::take(&mut attempt.connection) {
         Connection::Plain(stream) => {
             let source = stream.local_addr().ok();
-            (source, http1(stream, attempt.target, until).await)
+            (source, http1(stream, attempt, until).await)
         }
         Connection::Tls(stream) => {
             let source = stream.get_ref().0.local_addr().ok();
@@ -69,7 +69,7 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
             let exchanged = if h2 {
                 http2(*stream, attempt.target, until).await
             } else {
-                http1(*stream, attempt.target, until).await
+                http1(*stream, attempt, until).await
             };
             (source, exchanged)
         }
@@ -85,13 +85,13 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
 }
 
 /// What an exchange gave: facts once the header lines were read, and a failure if it did not end well.
-struct Exchanged {
-    facts: Option<HttpFacts>,
-    failure: Option<Failure>,
+pub(super) struct Exchanged {
+    pub(super) facts: Option<HttpFacts>,
+    pub(super) failure: Option<Failure>,
 }
 
 impl Exchanged {
-    fn failed(failure: Failure) -> Self {
+    pub(super) fn failed(failure: Failure) -> Self {
         Self {
             facts: None,
             failure: Some(failure),
@@ -99,18 +99,15 @@ impl Exchanged {
     }
 }
 
-async fn http1<S>(stream: S, target: &Target, until: Instant) -> Exchanged
+async fn http1<S>(stream: S, attempt: &Attempt<'_>, until: Instant) -> Exchanged
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = match request(target, Version::HTTP_11) {
+    let request = match request(attempt.target, Version::HTTP_11, attempt.proxied) {
         Ok(request) => request,
         Err(error) => return Exchanged::failed(Failure::not_measured(error.to_string())),
     };
-    let builder = hyper::client::conn::http1::Builder::new()
-        .max_buf_size(HEADER_BYTES)
-        .clone();
-    let (mut sender, connection) = match builder.handshake(TokioIo::new(stream)).await {
+    let (mut sender, connection) = match http1_client().handshake(TokioIo::new(stream)).await {
         Ok(both) => both,
         Err(error) => return Exchanged::failed(classify::exchange(&error)),
     };
@@ -119,11 +116,17 @@ where
     drive(connection, exchange, until).await
 }
 
+pub(super) fn http1_client() -> hyper::client::conn::http1::Builder {
+    hyper::client::conn::http1::Builder::new()
+        .max_buf_size(HEADER_BYTES)
+        .clone()
+}
+
 async fn http2<S>(stream: S, target: &Target, until: Instant) -> Exchanged
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = match request(target, Version::HTTP_2) {
+    let request = match request(target, Version::HTTP_2, false) {
         Ok(request) => request,
         Err(error) => return Exchanged::failed(Failure::not_measured(error.to_string())),
     };
@@ -162,21 +165,25 @@ async fn drive(
     }
 }
 
-fn request(target: &Target, version: Version) -> Result<Request<Empty<Bytes>>, http::Error> {
+/// To a proxy the request names the whole URL (RFC 9112, 3.2.2).
+fn request(
+    target: &Target,
+    version: Version,
+    proxied: bool,
+) -> Result<Request<Empty<Bytes>>, http::Error> {
     let authority = authority(target);
     let path = if target.path.is_empty() {
         "/"
     } else {
         &target.path
     };
-    let request = Request::get(match version {
-        Version::HTTP_2 => Uri::builder()
-            .scheme("https")
-            .authority(authority.as_str())
-            .path_and_query(path)
-            .build()?,
-        _ => Uri::builder().path_and_query(path).build()?,
-    });
+    let uri = Uri::builder().path_and_query(path);
+    let uri = match (version, proxied) {
+        (Version::HTTP_2, _) => uri.scheme("https").authority(authority.as_str()),
+        (_, true) => uri.scheme("http").authority(authority.as_str()),
+        _ => uri,
+    };
+    let request = Request::get(uri.build()?);
     let request = match version {
         Version::HTTP_2 => request.version(version),
         _ => request.header(header::HOST, authority),
@@ -189,17 +196,25 @@ fn request(target: &Target, version: Version) -> Result<Request<Empty<Bytes>>, h
 
 /// Host and port, the port only where it is not the scheme's own (RFC 9110, 4.2.3).
 fn authority(target: &Target) -> String {
-    let host = match &target.host {
-        Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
-        host => host.to_string(),
-    };
+    let host = host(target);
     match (target.layer, target.port) {
         (Layer::Https, Some(443)) | (Layer::Http, Some(80)) | (_, None) => host,
         (_, Some(port)) => format!("{host}:{port}"),
     }
 }
 
-async fn exchange(answer: hyper::Result<Response<Incoming>>, until: Instant) -> Exchanged {
+/// The host as it stands in a URL.
+pub(super) fn host(target: &Target) -> String {
+    match &target.host {
+        Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+        host => host.to_string(),
+    }
+}
+
+pub(super) async fn exchange(
+    answer: hyper::Result<Response<Incoming>>,
+    until: Instant,
+) -> Exchanged {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return Exchanged::failed(classify::exchange(&error)),

@@ -6,6 +6,7 @@ pub(crate) mod http;
 mod icmp;
 mod tcp;
 mod tls;
+mod tunnel;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -91,24 +92,39 @@ impl Seen {
         Self::failed(Failure::not_measured(why), Duration::ZERO)
     }
 
-    fn with_facts(mut self, facts: Facts) -> Self {
+    pub(crate) fn with_facts(mut self, facts: Facts) -> Self {
         self.facts = Some(facts);
         self
     }
 
-    fn from(mut self, source: Option<IpAddr>) -> Self {
+    pub(crate) fn from(mut self, source: Option<IpAddr>) -> Self {
         self.source = source;
         self
     }
 }
 
-/// The registry: tries one stage.
-pub(crate) async fn probe(stage: Stage, attempt: &mut Attempt<'_>) -> Seen {
-    match stage {
-        Stage::Dns => dns::probe(attempt).await,
-        Stage::Tcp => tcp::probe(attempt).await,
-        Stage::Tls => tls::probe(attempt).await,
-        Stage::Http => http::probe(attempt).await,
-        Stage::Icmp => icmp::probe(attempt).await,
+/// What can be tried: a stage, or what must stand between two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Stage(Stage),
+    /// A way on through the proxy that the attempt is connected to.
+    Tunnel,
+}
+
+impl From<Stage> for Step {
+    fn from(stage: Stage) -> Self {
+        Self::Stage(stage)
+    }
+}
+
+/// The registry: tries one step.
+pub(crate) async fn probe(step: Step, attempt: &mut Attempt<'_>) -> Seen {
+    match step {
+        Step::Stage(Stage::Dns) => dns::probe(attempt).await,
+        Step::Stage(Stage::Tcp) => tcp::probe(attempt).await,
+        Step::Stage(Stage::Tls) => tls::probe(attempt).await,
+        Step::Stage(Stage::Http) => http::probe(attempt).await,
+        Step::Stage(Stage::Icmp) => icmp::probe(attempt).await,
+        Step::Tunnel => tunnel::open(attempt).await,
     }
 }

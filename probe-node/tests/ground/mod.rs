@@ -315,6 +315,14 @@ pub async fn answer_http<S>(stream: &mut S, answer: &str) -> String
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
+    answer_http_by(stream, |_| answer).await
+}
+
+/// The same, with an answer that depends on what was read.
+pub async fn answer_http_by<'a, S>(stream: &mut S, answer: impl Fn(&str) -> &'a str) -> String
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
     let mut request = Vec::new();
     let mut buffer = [0; 1024];
     while !request.windows(4).any(|w| w == b"\r\n\r\n") {
@@ -323,7 +331,8 @@ where
             Ok(length) => request.extend_from_slice(&buffer[..length]),
         }
     }
-    let _ = stream.write_all(answer.as_bytes()).await;
+    let request = String::from_utf8(request).unwrap();
+    let _ = stream.write_all(answer(&request).as_bytes()).await;
     let _ = stream.shutdown().await;
-    String::from_utf8(request).unwrap()
+    request
 }

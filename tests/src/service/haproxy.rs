@@ -136,6 +136,8 @@ fn balancer_config(pem: &Path, backends: &[Backend], layer: Layer, health_checks
         "{GLOBAL}
 frontend site
     mode {mode}
+    log global
+    option {mode}log
     bind 0.0.0.0:443{tls}
     bind :::443 v6only{tls}
     default_backend shop
@@ -198,6 +200,8 @@ impl Interceptor {
             "{GLOBAL}
 frontend lan
     mode http
+    log global
+    option httplog
     bind 0.0.0.0:{INTERCEPTOR} transparent ssl crt {crt} alpn h2,http/1.1
     bind :::{INTERCEPTOR} v6only transparent ssl crt {crt} alpn h2,http/1.1
     default_backend meant
@@ -232,6 +236,7 @@ fn bundle((certificate, key): &(PathBuf, PathBuf), to: &Path) -> Result<PathBuf,
 /// One retry a second later, so that a visitor of a dead backend gets an answer within the visitor's patience.
 const GLOBAL: &str = "global
     maxconn 400
+    log stdout format raw local0
 defaults
     timeout connect 3s
     timeout client 20s
@@ -256,8 +261,12 @@ SERVERS
 }
 ";
 
-/// Marked packets are for this machine, whatever address they carry (the kernel's tproxy.txt).
-const LOCAL_ROUTES: &str = "ip -4 rule add fwmark 1 lookup 100
+/// Marked packets are for this machine, whatever address they carry (the kernel's tproxy.txt). A bridge that shows its
+/// packets to the firewall early would lose the socket they are diverted to.
+const LOCAL_ROUTES: &str = "for file in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do
+    [ ! -e $file ] || echo 0 > $file
+done
+ip -4 rule add fwmark 1 lookup 100
 ip -4 route add local default dev lo table 100
 ip -6 rule add fwmark 1 lookup 100
 ip -6 route add local default dev lo table 100

@@ -74,6 +74,8 @@ impl NameServer {
                 .replace("NAME", zone.name)
                 .replace("TTL", &zone.ttl.to_string());
         }
+        // One that was killed leaves it, and its number may belong to another by now.
+        let _ = std::fs::remove_file(dir.join("knot.pid"));
         let file = dir.join("knot.conf");
         write(&file, config.replace("DIR", &dir.display().to_string()))?;
         let mut daemon = host.daemon("knot", host.command("knotd").arg("-c").arg(&file))?;

@@ -65,7 +65,7 @@ impl Stage {
 }
 
 const TO_THE_PORTAL: &str = "table inet portal {
-    chain redirect {
+    chain catch {
         type nat hook prerouting priority dstnat;
         iifname lan tcp dport { 80, 443 } redirect
     }
