@@ -170,6 +170,7 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
 
 /// The name once more, later, if the subject's resolver alone said no: a resolver that stumbles is no verdict. One that
 /// is silent for every name needs no second look.
+/// Asked together with the zone, see [`crate::closer::zone`].
 pub(crate) fn name_again(s: Situation<'_>) -> Option<Planned> {
     let subject = s.case.subject_index().filter(|v| s.present.contains(v))?;
     let own = &s.digest.vantages[subject];

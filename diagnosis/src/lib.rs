@@ -11,6 +11,7 @@
 mod addresses;
 mod case;
 mod causes;
+mod closer;
 mod digest;
 mod early;
 mod effect;

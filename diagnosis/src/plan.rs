@@ -11,6 +11,7 @@ use std::time::Duration;
 use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Scope, Stage, Target, Way};
 
 use crate::case::{Case, is_private_address};
+use crate::closer;
 use crate::digest::Digest;
 use crate::follow_up::{dissenters, name_again, other_ports, retries, witnesses};
 use crate::posterior::Posterior;
@@ -51,7 +52,10 @@ pub(crate) struct Planned {
 impl Planned {
     /// As a request with a number.
     pub(crate) fn request(&self, case: &Case, number: u32) -> CheckRequest {
-        let opening = matches!(self.purpose, Purpose::Target | Purpose::Control);
+        let opening = matches!(
+            self.purpose,
+            Purpose::Target | Purpose::Control | Purpose::ThroughProxy | Purpose::Direct
+        );
         let attempt = case.attempt_timeout();
         let attempt = if opening {
             attempt
@@ -62,7 +66,14 @@ impl Planned {
             .max(Duration::from_millis(1))
             .min(onlyhere_proto::limits::ATTEMPT_TIMEOUT);
         // A name that is slow to resolve and then a silent address: two timeouts in a row, and something for the way.
-        let stages = if self.addresses.is_empty() { 2 } else { 1 };
+        // The zone's servers have to be found first.
+        let zone = self.purpose == Purpose::Resolver;
+        let stages = match self.purpose {
+            _ if zone => 3,
+            Purpose::Ladder => 2,
+            _ if self.addresses.is_empty() => 2,
+            _ => 1,
+        };
         let deadline = attempt * stages + Duration::from_secs(1);
         CheckRequest {
             check: case.check.clone(),
@@ -87,7 +98,7 @@ impl Planned {
             max_connections: 32,
             slot: self.slot,
             way: self.way.clone(),
-            authoritative: false,
+            authoritative: zone,
         }
     }
 }
@@ -114,6 +125,9 @@ pub(crate) fn opening(case: &Case) -> Vec<Planned> {
         });
         if Some(vantage) == subject && !case.loopback_target() {
             asks.extend(controls(case, vantage, 0));
+            if case.private_target().is_none() {
+                asks.extend(closer::own_ways(case, vantage));
+            }
         }
     }
     asks
@@ -163,7 +177,11 @@ pub(crate) fn next(s: Situation<'_>) -> Vec<Planned> {
     if s.case.target.layer != Layer::Dns && !settled(s.posterior) {
         asks.extend(other_ports(s));
         asks.extend(retries(s));
+        asks.extend(closer::ladders(s));
+        asks.extend(closer::small_segments(s));
+        asks.extend(closer::other_sources(s));
     }
+    asks.extend(closer::zone(s));
     asks.extend(name_again(s));
     asks.extend(dissenters(s));
     asks

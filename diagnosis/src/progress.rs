@@ -35,7 +35,8 @@ impl Progress {
         self.requests.insert((vantage, request.request), request);
     }
 
-    /// Takes an observation if it answers a request that is under way; says whether it was taken.
+    /// Takes an observation if it answers a request that was sent; says whether it was taken. One that "done" has
+    /// overtaken on the way is as good as any.
     ///
     /// The same number twice is one observation. Should a vantage contradict itself, the same of the two is kept
     /// whichever came first.
@@ -44,8 +45,7 @@ impl Progress {
         let Some(asked) = self.requests.get(&key) else {
             return false;
         };
-        let answers = self.pending.contains(&key)
-            && asked.purpose == observation.purpose
+        let answers = asked.purpose == observation.purpose
             && asked.check == observation.check
             && observation.sequence < limits::OBSERVATIONS_PER_REQUEST as u32
             && (asked.purpose != Purpose::OtherPort

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use onlyhere_proto::Stage;
+use onlyhere_proto::{CauseId, Stage};
 
 use crate::hypothesis::Hypothesis;
 use crate::latent::predicted_ok;
+use crate::likelihood::{HEALTHY, LADDER_ERROR, LOST_ANYWHERE};
 use crate::model::HostSeen;
 use crate::plan::Situation;
 use crate::posterior::Posterior;
+use crate::sign::PLACES;
 
 /// Entropy expected to go when it is known whether another port of the host answers this vantage.
 pub(crate) fn port_value(s: Situation<'_>, vantage: usize, address: usize) -> f64 {
@@ -50,32 +52,77 @@ pub(crate) fn retry_value(s: Situation<'_>, vantage: usize, address: usize, dept
     })
 }
 
+/// Entropy expected to go when it is known how far the subject's packets come.
+pub(crate) fn ladder_value(s: Situation<'_>, subject: usize) -> f64 {
+    information_of(s.posterior, |h: &Hypothesis| -> [f64; PLACES] {
+        let near = h.near.as_ref().filter(|n| n.affected[subject]);
+        let met = near
+            .map(|n| n.entry)
+            .filter(|e| e.row != HEALTHY)
+            .or_else(|| h.affected[subject].then_some(h.entry));
+        let profile = met.map_or(LOST_ANYWHERE, |e| e.lost);
+        profile.map(|p| (1.0 - LADDER_ERROR) * p + LADDER_ERROR / PLACES as f64)
+    })
+}
+
+/// Entropy expected to go when it is known whether small segments come through.
+pub(crate) fn small_segments_value(s: Situation<'_>, subject: usize) -> f64 {
+    information(s.posterior, |h| {
+        let swallowed = h.cause() == Some(CauseId::MtuBlackhole) && h.affected[subject];
+        if swallowed { 0.95 } else { 0.1 }
+    })
+}
+
+/// Entropy expected to go when it is known whether another address of a vantage gets through.
+pub(crate) fn source_value(s: Situation<'_>, vantage: usize) -> f64 {
+    information(s.posterior, |h| {
+        if !h.affected[vantage] {
+            0.7
+        } else if h.cause() == Some(CauseId::IpBan) {
+            0.9
+        } else {
+            0.05
+        }
+    })
+}
+
 /// Mutual information, in nats, between the conclusion and a yes-or-no answer with the given chance of "yes".
 fn information(posterior: &Posterior, yes: impl Fn(&Hypothesis) -> f64) -> f64 {
-    let mut joint: BTreeMap<_, (f64, f64)> = BTreeMap::new();
+    information_of(posterior, |h| {
+        let p = yes(h);
+        [p, 1.0 - p]
+    })
+}
+
+/// Mutual information, in nats, between the conclusion and an answer with the given chances.
+fn information_of<const N: usize>(
+    posterior: &Posterior,
+    answers: impl Fn(&Hypothesis) -> [f64; N],
+) -> f64 {
+    let mut joint: BTreeMap<_, [f64; N]> = BTreeMap::new();
     for (hypothesis, p) in posterior.hypotheses.iter().zip(&posterior.probabilities) {
         if *p < 1e-6 {
             continue;
         }
-        let q = yes(hypothesis);
         let cell = joint
             .entry((hypothesis.scope(), hypothesis.cause()))
-            .or_default();
-        cell.0 += p * q;
-        cell.1 += p * (1.0 - q);
-    }
-    let (yes_all, no_all) = joint
-        .values()
-        .fold((0.0, 0.0), |(y, n), (a, b)| (y + a, n + b));
-    let term = |joint: f64, class: f64, answer: f64| {
-        if joint <= 0.0 {
-            0.0
-        } else {
-            joint * (joint / (class * answer)).ln()
+            .or_insert([0.0; N]);
+        for (sum, q) in cell.iter_mut().zip(answers(hypothesis)) {
+            *sum += p * q;
         }
-    };
+    }
+    let mut answer = [0.0; N];
+    for cell in joint.values() {
+        for (sum, p) in answer.iter_mut().zip(cell) {
+            *sum += p;
+        }
+    }
     joint
         .values()
-        .map(|(y, n)| term(*y, y + n, yes_all) + term(*n, y + n, no_all))
+        .map(|cell| {
+            let class: f64 = cell.iter().sum();
+            let terms = cell.iter().zip(answer).filter(|(p, _)| **p > 0.0);
+            terms.map(|(p, q)| p * (p / (class * q)).ln()).sum::<f64>()
+        })
         .sum()
 }

@@ -119,10 +119,9 @@ pub(super) fn read_proxied(
     group: &[&Observation],
     seen: &mut Seen,
 ) {
-    let mut stages: Vec<&&Observation> = group.iter().filter(|o| kind_of(o).is_some()).collect();
-    stages.sort_by_key(|o| o.sequence);
-    let failed = stages.iter().find(|o| o.outcome != Outcome::Ok);
-    let Some(deciding) = failed.or_else(|| stages.last()) else {
+    // A proxy's addresses are tried in turn; whatever was said last decides.
+    let stages: Vec<&&Observation> = group.iter().filter(|o| kind_of(o).is_some()).collect();
+    let Some(deciding) = stages.iter().max_by_key(|o| o.sequence) else {
         return;
     };
     let inside = stages
