@@ -73,6 +73,7 @@ fn with(digest: &Digest, vantages: &BTreeSet<usize>, kind: Kind) -> Digest {
                 certificate: None,
                 issuer: None,
                 slow: false,
+                shook_hands: false,
             });
         }
     }

@@ -1,7 +1,7 @@
 //! What strikes one vantage, and how probable each piece of what it saw then is. With everything hidden fixed but the
 //! host's habits, the pieces are independent.
 
-use onlyhere_proto::{CauseId, Family};
+use onlyhere_proto::{CauseId, Family, Stage};
 
 use crate::case::{Case, is_private_address};
 use crate::digest::{Attempt, Control, ControlFailure, Digest, Proxied, Seen};
@@ -154,6 +154,14 @@ fn row(digest: &Digest, attempt: &Attempt, effect: Option<Effect<'_>>, state: St
 
 fn at_target(digest: &Digest, attempt: &Attempt, effect: Option<Effect<'_>>, state: State) -> f64 {
     let p = row(digest, attempt, effect, state).probability(attempt.sign, attempt.depth);
+    if attempt.sign.kind == Kind::Reset && attempt.depth == Stage::Http {
+        let late = effect.and_then(Effect::met).map_or(0.5, |e| e.late);
+        return p * if attempt.shook_hands {
+            late
+        } else {
+            1.0 - late
+        };
+    }
     if !attempt.is_ok() {
         return p;
     }

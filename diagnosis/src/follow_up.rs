@@ -146,10 +146,20 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
         .iter()
         .find(|a| !a.is_ok())
         .or_else(|| attempts.first())?;
-    let depth = match worst.sign.kind {
-        Kind::Ok => Stage::Tcp,
-        kind => kind.stage().min(s.case.target.depth()),
+    let stage = match worst.sign.kind {
+        // As deep as others fail.
+        Kind::Ok => s
+            .digest
+            .vantages
+            .iter()
+            .flat_map(|v| &v.attempts)
+            .filter(|a| !a.is_ok())
+            .map(|a| a.sign.kind.stage())
+            .max()
+            .unwrap_or(Stage::Tcp),
+        kind => kind.stage(),
     };
+    let depth = stage.min(s.case.target.depth());
     let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();
     let value = retry_value(s, vantage, worst.address, depth) / COST_RETRY.sqrt();
     if slots.len() > RETRIES || value < WORTH_ASKING {

@@ -9,7 +9,7 @@ use crate::digest::{Digest, Proxied};
 use crate::likelihood::{HEALTHY, Row};
 use crate::model::{
     CRASH_FIRST, CRASH_NEXT, ControlsSeen, ENTRIES, Entry, FAMILY_SHARES, Needs, PAIRS,
-    WELL_THOUGH_SEEN, Who,
+    PAIRS_WITH_PROBES, WELL_THOUGH_SEEN, Who,
 };
 use crate::sign::Kind;
 
@@ -159,7 +159,7 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
         !matches!(h.entry.who, Who::EachGroup | Who::Scattered) || h.fails_for_two(digest)
     });
     let sum: f64 = all.iter().map(|h| h.prior).sum();
-    let pairs = pairs(case, &all, sum);
+    let pairs = pairs(case, digest, &all, sum);
     all.extend(pairs);
     let sum: f64 = all.iter().map(|h| h.prior).sum();
     for hypothesis in &mut all {
@@ -168,52 +168,80 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
     all
 }
 
-/// Two faults at once: one on the caller's side, of its DNS or of probes, and one that everybody meets.
-fn pairs(case: &Case, singles: &[Hypothesis], sum: f64) -> Vec<Hypothesis> {
+/// Two faults at once: one on the caller's side or of its DNS and one that everybody meets; and anything at all beside a
+/// target that turns probes' networks away.
+fn pairs(case: &Case, digest: &Digest, singles: &[Hypothesis], sum: f64) -> Vec<Hypothesis> {
     if case.private_target().is_some() {
         return Vec::new();
     }
-    let far = |h: &&Hypothesis| {
-        h.entry.who == Who::Everyone
-            && h.entry.scope == Scope::Global
-            && h.entry.share >= 1.0
-            && h.entry.dns.is_none()
-            && h.entry.cause != Some(CauseId::CrashLoop)
-            && h.family.is_none()
-    };
-    let near = |h: &&Hypothesis| {
-        let caller = matches!(
-            h.entry.cause,
-            Some(
-                CauseId::LocalResolver
-                    | CauseId::LocalFirewall
-                    | CauseId::HostsFile
-                    | CauseId::FamilyBroken
-            )
-        ) && matches!(h.entry.who, Who::Subject | Who::SubjectNetwork);
-        (caller || h.entry.who == Who::Datacenters) && !h.affected.iter().all(|a| *a)
+    let pair = |far: &Hypothesis, near: &Hypothesis, factor: f64| Hypothesis {
+        prior: far.prior * near.prior / sum * factor,
+        near: Some(Near {
+            entry: near.entry,
+            affected: near.affected.clone(),
+        }),
+        ..far.clone()
     };
     let mut all = Vec::new();
-    for of_all in singles.iter().filter(far) {
-        for nearer in singles.iter().filter(near) {
-            all.push(Hypothesis {
-                prior: of_all.prior * nearer.prior / sum * PAIRS,
-                near: Some(Near {
-                    entry: nearer.entry,
-                    affected: nearer.affected.clone(),
-                }),
-                ..of_all.clone()
-            });
+    for far in singles.iter().filter(|h| is_everybodys(h)) {
+        for near in singles.iter().filter(|h| is_callers(h)) {
+            all.push(pair(far, near, PAIRS));
+        }
+    }
+    let unwanted = |h: &&Hypothesis| h.entry.who == Who::Datacenters;
+    for near in singles.iter().filter(unwanted) {
+        let failing = digest.vantages.iter().zip(&near.affected);
+        if failing.filter(|(seen, hit)| **hit && seen.fails()).count() < 2 {
+            continue;
+        }
+        let beside = |h: &&Hypothesis| {
+            !matches!(h.entry.who, Who::Datacenters | Who::Scattered)
+                && (h.entry.scope != Scope::Ok || h.entry.needs != Needs::Nothing)
+                && h.slots.is_empty()
+        };
+        for far in singles.iter().filter(beside) {
+            all.push(pair(far, near, PAIRS_WITH_PROBES));
         }
     }
     all
 }
 
+/// Whether it is a plain fault of the target's side that nobody escapes.
+fn is_everybodys(h: &Hypothesis) -> bool {
+    h.entry.who == Who::Everyone
+        && h.entry.scope == Scope::Global
+        && h.entry.share >= 1.0
+        && h.entry.dns.is_none()
+        && h.slots.is_empty()
+        && h.family.is_none()
+}
+
+/// Whether it is a fault of the caller's side that can hide another.
+fn is_callers(h: &Hypothesis) -> bool {
+    let hiding = matches!(
+        h.entry.cause,
+        Some(
+            CauseId::LocalResolver
+                | CauseId::LocalFirewall
+                | CauseId::HostsFile
+                | CauseId::FamilyBroken
+        )
+    );
+    let own = matches!(
+        h.entry.who,
+        Who::Subject | Who::SubjectLine | Who::SubjectNetwork
+    );
+    hiding && own && !h.affected.iter().all(|a| *a)
+}
+
 fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
     let subject = case.subject_index();
     let local_judgement = case.private_target().is_some();
-    let about_subject =
-        entry.scope == Scope::Local || matches!(entry.who, Who::Subject | Who::SubjectNetwork);
+    let about_subject = entry.scope == Scope::Local
+        || matches!(
+            entry.who,
+            Who::Subject | Who::SubjectLine | Who::SubjectPrefix | Who::SubjectNetwork
+        );
     if about_subject && subject.is_none() {
         return false;
     }
@@ -313,8 +341,7 @@ fn leads_inside(case: &Case, digest: &Digest) -> bool {
 fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hypothesis>) {
     let count = case.vantages.len();
     let subject = case.subject_index();
-    let unlikely =
-        entry.scope == Scope::Ok && entry.cause.is_none() && case.conditions.seen.is_some();
+    let unlikely = entry.scope == Scope::Ok && case.conditions.seen.is_some();
     let base = Hypothesis {
         entry,
         prior: entry.prior * if unlikely { WELL_THOUGH_SEEN } else { 1.0 },
@@ -335,8 +362,20 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
             push_by_slots(digest, base, all);
         }
         Who::Everyone => push_by_family(digest, base, all),
-        Who::Subject => {
-            let mut hypothesis = only(&|v| Some(v) == subject);
+        Who::Subject | Who::SubjectLine | Who::SubjectPrefix | Who::SubjectNetwork => {
+            let Some(own) = subject.map(|s| &case.vantages[s]) else {
+                return;
+            };
+            let mut hypothesis = only(&|v| {
+                let other = &case.vantages[v];
+                Some(v) == subject
+                    || match entry.who {
+                        Who::SubjectLine => other.same_line(own),
+                        Who::SubjectPrefix => other.same_prefix(own),
+                        Who::SubjectNetwork => other.same_network(own),
+                        _ => false,
+                    }
+            });
             if let ControlsSeen::FailIn(family) = entry.controls {
                 if families(digest).len() < 2 {
                     return;
@@ -344,12 +383,6 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
                 hypothesis.family = Some(family);
             }
             push_by_family(digest, hypothesis, all);
-        }
-        Who::SubjectNetwork => {
-            let network = |v: usize| {
-                subject.is_some_and(|s| v == s || case.vantages[v].same_network(&case.vantages[s]))
-            };
-            push_by_family(digest, only(&network), all);
         }
         Who::Datacenters => {
             let datacenter = |v: usize| {

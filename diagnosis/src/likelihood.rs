@@ -419,12 +419,22 @@ pub(crate) const DENIED_BY_WAF: Row = Row::new(
 /// The same, of datacenters as such.
 pub(crate) const DATACENTERS_DENIED: Row = Row::new(
     &[
-        (Kind::HttpDenied, 0.45),
-        (Kind::HttpLimited, 0.15),
-        (Kind::Timeout, 0.12),
-        (Kind::Reset, 0.15),
-        (Kind::Rst, 0.08),
-        (Kind::HttpServer, 0.05),
+        (Kind::HttpDenied, 0.50),
+        (Kind::HttpLimited, 0.12),
+        (Kind::Timeout, 0.05),
+        (Kind::Reset, 0.18),
+        (Kind::Rst, 0.09),
+        (Kind::HttpServer, 0.06),
+    ],
+    &[(Place::Server, 0.6), (Place::Edge, 0.4)],
+);
+/// The same, on the way in.
+pub(crate) const DATACENTERS_DROPPED: Row = Row::new(
+    &[
+        (Kind::Timeout, 0.72),
+        (Kind::Rst, 0.1),
+        (Kind::PortUnreachable, 0.1),
+        (Kind::Prohibited, 0.08),
     ],
     &[(Place::Server, 0.6), (Place::Edge, 0.4)],
 );
@@ -570,6 +580,7 @@ mod tests {
             &CLIENT_ERROR,
             &DENIED_BY_WAF,
             &DATACENTERS_DENIED,
+            &DATACENTERS_DROPPED,
             &LIMITED,
             &LEADS_INSIDE,
             &GEO_DENIED,

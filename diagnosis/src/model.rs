@@ -14,6 +14,10 @@ pub(crate) enum Who {
     Nobody,
     /// The subject alone.
     Subject,
+    /// The subject and everyone behind the same public address.
+    SubjectLine,
+    /// The subject and every vantage of its prefix.
+    SubjectPrefix,
     /// The subject and every vantage of its network.
     SubjectNetwork,
     /// Everyone.
@@ -118,6 +122,8 @@ pub(crate) struct Entry {
     pub(crate) lies: bool,
     /// How often what works is slow for the affected.
     pub(crate) slow: f64,
+    /// Of connections that are opened and killed, how many have finished their handshake before.
+    pub(crate) late: f64,
     /// When it applies.
     pub(crate) needs: Needs,
 }
@@ -146,6 +152,7 @@ const fn entry(
         lost: lost(scope, actor),
         lies: false,
         slow: SLOW,
+        late: 0.5,
         needs: Needs::Nothing,
     }
 }
@@ -191,6 +198,10 @@ impl Entry {
         self.lies = true;
         self
     }
+    const fn late(mut self, share: f64) -> Self {
+        self.late = share;
+        self
+    }
     const fn slow(mut self, share: f64) -> Self {
         self.slow = share;
         self
@@ -226,7 +237,8 @@ pub(crate) const ENTRIES: &[Entry] = {
     nothing(None, Scope::Ok, 0.25),
     Entry { actor: Actor::You, ..nothing(Some(BrowserOnly), Local, 0.20) }.needs(Needs::Symptom),
     Entry { cause: None, ..entry(OTHER, Scope::Ok, Actor::Nobody, 0.10, Subject, OFFLINE) }.host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::ProxyWorks),
-    Entry { actor: Actor::Nobody, cause: Some(WafBlock), ..entry(WafBlock, Scope::Ok, Actor::Nobody, 0.012, Datacenters, DATACENTERS_DENIED) }.strength(0.65),
+    entry(WafBlock, Scope::Ok, Actor::Nobody, 0.020, Datacenters, DATACENTERS_DENIED).strength(0.75),
+    entry(WafBlock, Scope::Ok, Actor::Nobody, 0.008, Datacenters, DATACENTERS_DROPPED).strength(0.85),
 
     // This machine and its network.
     entry(LocalProxy, Local, Actor::You, 0.300, Subject, HEALTHY).needs(Needs::Proxy),
@@ -234,47 +246,53 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(LocalFirewall, Local, Actor::You, 0.020, Subject, REJECTED_BY_OWN_MACHINE).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
     entry(LocalFirewall, Local, Actor::You, 0.0007, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
     entry(LocalFirewall, Local, Actor::You, 0.008, Subject, SILENCE).by_family().host(HostSeen::Alive).controls(ControlsSeen::Fail),
-    entry(LocalFirewall, Local, Actor::YourNetwork, 0.020, Subject, REJECTED_BY_OWN_NETWORK).by_family().host(HostSeen::Perhaps),
-    entry(LocalFirewall, Local, Actor::YourNetwork, 0.012, Subject, REJECTED_BY_OWN_NETWORK).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.020, SubjectLine, REJECTED_BY_OWN_NETWORK).by_family().host(HostSeen::Perhaps),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.012, SubjectLine, REJECTED_BY_OWN_NETWORK).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
     entry(LocalOffline, Local, Actor::You, 0.040, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail),
-    entry(LocalFirewall, Local, Actor::You, 0.008, Subject, SHIELDED).controls(ControlsSeen::Fail).needs(Needs::Tls),
-    entry(LocalFirewall, Local, Actor::You, 0.003, Subject, SHIELDED).needs(Needs::Tls),
-    entry(LocalFirewall, Local, Actor::YourNetwork, 0.004, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(LocalFirewall, Local, Actor::You, 0.008, Subject, SHIELDED).late(0.05).controls(ControlsSeen::Fail).needs(Needs::Tls),
+    entry(LocalFirewall, Local, Actor::You, 0.003, Subject, SHIELDED).late(0.05).needs(Needs::Tls),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.004, SubjectLine, SILENCE).by_family().host(HostSeen::Perhaps),
     entry(LocalVpn, Local, Actor::You, 0.080, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::Tunnel),
     entry(LocalVpn, Local, Actor::You, 0.080, Subject, OFFLINE).host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::Tunnel),
     entry(LocalVpn, Local, Actor::You, 0.040, Subject, EXIT_UNWANTED).host(HostSeen::Perhaps).needs(Needs::Tunnel),
-    entry(FamilyBroken, Local, Actor::YourNetwork, 0.020, Who::Subject, FAMILY_LEADS_NOWHERE).host(HostSeen::Dead).controls(ControlsSeen::FailIn(Family::V6)),
-    entry(FamilyBroken, Local, Actor::YourNetwork, 0.003, Who::Subject, FAMILY_LEADS_NOWHERE).host(HostSeen::Dead).controls(ControlsSeen::FailIn(Family::V4)),
+    entry(FamilyBroken, Local, Actor::YourNetwork, 0.020, SubjectLine, FAMILY_LEADS_NOWHERE).host(HostSeen::Dead).controls(ControlsSeen::FailIn(Family::V6)),
+    entry(FamilyBroken, Local, Actor::YourNetwork, 0.003, SubjectLine, FAMILY_LEADS_NOWHERE).host(HostSeen::Dead).controls(ControlsSeen::FailIn(Family::V4)),
     entry(HostsFile, Local, Actor::You, 0.200, Subject, HEALTHY).needs(Needs::HostsEntry),
     entry(HostsFile, Local, Actor::You, 0.200, Everyone, HEALTHY).dns(NAME_MISSING).needs(Needs::HostsOnly),
-    entry(LocalResolver, Local, Actor::YourNetwork, 0.020, Subject, HEALTHY).dns(RESOLVER_DEAD).controls(ControlsSeen::Fail).needs(Needs::Name),
-    entry(LocalResolver, Local, Actor::YourNetwork, 0.020, Subject, HEALTHY).dns(RESOLVER_FILTERS).needs(Needs::Name),
-    entry(LocalResolver, Local, Actor::YourNetwork, 0.006, Subject, HEALTHY).dns(RESOLVER_DEAD).needs(Needs::Name),
-    entry(LocalResolver, Local, Actor::YourNetwork, 0.014, Subject, HEALTHY).lies().needs(Needs::Name),
+    entry(LocalResolver, Local, Actor::YourNetwork, 0.020, SubjectLine, HEALTHY).dns(RESOLVER_DEAD).controls(ControlsSeen::Fail).needs(Needs::Name),
+    entry(LocalResolver, Local, Actor::YourNetwork, 0.020, SubjectLine, HEALTHY).dns(RESOLVER_FILTERS).needs(Needs::Name),
+    entry(LocalResolver, Local, Actor::YourNetwork, 0.006, SubjectLine, HEALTHY).dns(RESOLVER_DEAD).needs(Needs::Name),
+    entry(LocalResolver, Local, Actor::YourNetwork, 0.014, SubjectLine, HEALTHY).lies().needs(Needs::Name),
     entry(LocalServiceDown, Local, Actor::You, 0.800, Subject, Row::new(&[(crate::sign::Kind::Rst, 0.93), (crate::sign::Kind::Timeout, 0.04), (crate::sign::Kind::PortUnreachable, 0.03)], &[(crate::sign::Place::Own, 1.0)])).needs(Needs::Loopback),
-    entry(CaptivePortal, Local, Actor::YourNetwork, 0.006, Subject, PORTAL).controls(ControlsSeen::Fail),
+    entry(CaptivePortal, Local, Actor::YourNetwork, 0.006, SubjectLine, PORTAL).controls(ControlsSeen::Fail),
     entry(TlsInterception, Local, Actor::YourNetwork, 0.010, Subject, INTERCEPTED).controls(ControlsSeen::Fail).needs(Needs::Tls),
     entry(TlsInterception, Local, Actor::YourNetwork, 0.008, Subject, INTERCEPTED).needs(Needs::Tls),
 
     // Between this machine's network and the target, for the subject's address or network.
-    entry(IpBan, SourceAddress, Actor::Site, 0.055, Subject, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
-    entry(IpBan, SourceAddress, Actor::Site, 0.010, Subject, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
-    entry(IpBan, SourceAddress, Actor::Site, 0.060, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
-    entry(IpBan, SourceAddress, Actor::Site, 0.022, Subject, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
-    entry(WafBlock, SourceAddress, Actor::Site, 0.015, Subject, DENIED_BY_WAF).needs(Needs::Http),
-    entry(WafBlock, SourceAddress, Actor::Site, 0.003, Subject, KILLED),
-    entry(RateLimited, SourceAddress, Actor::Site, 0.012, Subject, LIMITED).needs(Needs::Http),
+    entry(IpBan, SourceAddress, Actor::Site, 0.055, SubjectLine, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(IpBan, SourceAddress, Actor::Site, 0.010, SubjectLine, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(IpBan, SourceAddress, Actor::Site, 0.060, SubjectLine, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(IpBan, SourceAddress, Actor::Site, 0.022, SubjectLine, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(WafBlock, SourceAddress, Actor::Site, 0.015, SubjectLine, DENIED_BY_WAF).needs(Needs::Http),
+    entry(WafBlock, SourceAddress, Actor::Site, 0.003, SubjectLine, KILLED),
+    entry(RateLimited, SourceAddress, Actor::Site, 0.012, SubjectLine, LIMITED).needs(Needs::Http),
     entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.012, SubjectNetwork, RESET_ON_THE_WAY).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.016, SubjectNetwork, PROHIBITED_ON_THE_WAY).by_family().host(HostSeen::Perhaps),
     entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.012, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
-    entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.006, SubjectNetwork, KILLED_ON_THE_WAY),
-    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.008, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
-    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.010, SubjectNetwork, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
-    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.004, SubjectNetwork, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
-    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.003, SubjectNetwork, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::YourNetwork, 0.006, SubjectNetwork, KILLED_ON_THE_WAY).late(0.05),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0048, SubjectNetwork, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0032, SubjectPrefix, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0060, SubjectNetwork, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0040, SubjectPrefix, PORT_UNREACHABLE_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0024, SubjectNetwork, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0016, SubjectPrefix, PROHIBITED_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0018, SubjectNetwork, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0012, SubjectPrefix, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
     entry(WafBlock, SourceNetwork, Actor::Site, 0.004, SubjectNetwork, DENIED_BY_WAF).needs(Needs::Http),
     entry(RoutingFault, SourceNetwork, Actor::Transit, 0.008, SubjectNetwork, NO_ROUTE_ON_THE_WAY).by_family().host(HostSeen::Dead),
     entry(RoutingFault, SourceNetwork, Actor::Transit, 0.006, SubjectNetwork, SILENCE).by_family().host(HostSeen::Dead),
+    entry(MtuBlackhole, SourceAddress, Actor::YourNetwork, 0.005, SubjectLine, SWALLOWED).controls(ControlsSeen::Fail).needs(Needs::Tls),
+    entry(MtuBlackhole, SourceAddress, Actor::Transit, 0.003, SubjectLine, SWALLOWED).needs(Needs::Tls),
     entry(MtuBlackhole, SourceNetwork, Actor::Transit, 0.006, SubjectNetwork, SWALLOWED).needs(Needs::Tls),
     entry(LocalResolver, SourceNetwork, Actor::YourNetwork, 0.006, SubjectNetwork, HEALTHY).dns(RESOLVER_DEAD).controls(ControlsSeen::Fail).needs(Needs::Name),
     entry(LocalResolver, SourceNetwork, Actor::YourNetwork, 0.012, SubjectNetwork, HEALTHY).dns(RESOLVER_FILTERS).needs(Needs::Name),
@@ -290,7 +308,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(NetworkBlock, Regional, Actor::Transit, 0.006, EachGroup, RESET_ON_THE_WAY).strength(0.96).host(HostSeen::Perhaps),
     entry(NetworkBlock, Regional, Actor::Site, 0.004, EachGroup, RESET_BY_SERVER).strength(0.96).host(HostSeen::Perhaps),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.004, EachGroup, EDGE_FAILS).strength(0.9),
-    entry(CdnEdgeFault, Regional, Actor::Site, 0.006, Scattered, EDGE_FAILS).strength(0.5),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.003, Scattered, EDGE_FAILS).strength(0.5),
 
     // One of the target's addresses, or one family.
     entry(AddressDown, TargetAddress, Actor::Site, 0.024, EachAddress, RESET_BY_SERVER),
@@ -341,6 +359,9 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(Overloaded, Global, Actor::Site, 0.016, Everyone, OVERLOAD).share(0.55).slow(0.45),
     entry(BackendPartial, Global, Actor::Site, 0.003, Everyone, RESET_BY_SERVER).share(0.5),
     entry(BackendPartial, Global, Actor::Site, 0.004, Everyone, SERVER_ERROR).share(0.5).needs(Needs::Http),
+    entry(BackendPartial, Global, Actor::Site, 0.003, Everyone, KILLED).share(0.5),
+    entry(BackendPartial, Global, Actor::Site, 0.003, Everyone, KILLED).share(0.3),
+    entry(BackendPartial, Global, Actor::Site, 0.002, Everyone, SILENCE).share(0.4),
     entry(BackendPartial, Global, Actor::Site, 0.003, Everyone, RESET_BY_SERVER).share(0.3),
     entry(BackendPartial, Global, Actor::Site, 0.004, Everyone, SERVER_ERROR).share(0.3).needs(Needs::Http),
 
@@ -382,6 +403,9 @@ pub(crate) const DESIGN_EFFECT: f64 = 0.2;
 pub(crate) const CRASH_FIRST: [f64; 3] = [0.50, 0.40, 0.10];
 /// And what follows in the next slot, some seconds later: from up, from down, from in between; up or down.
 pub(crate) const CRASH_NEXT: [[f64; 2]; 3] = [[0.72, 0.28], [0.33, 0.67], [0.55, 0.45]];
+
+/// How much likelier it is that probes' networks are unwanted when something else is wrong: as likely as ever.
+pub(crate) const PAIRS_WITH_PROBES: f64 = 1.5;
 
 /// How much likelier a second, independent fault is than chance would have it.
 pub(crate) const PAIRS: f64 = 1.5;

@@ -221,12 +221,12 @@ struct Look<'a> {
     proxied: &'a [Proxied],
 }
 
-type AttemptLook = (usize, u32, Stage, Sign, bool);
+type AttemptLook = (usize, u32, Stage, Sign, [bool; 2]);
 
 impl<'a> Look<'a> {
     fn of(case: &Case, digest: &'a Digest, vantage: usize) -> Self {
         let seen = &digest.vantages[vantage];
-        let attempt = |a: &Attempt| (a.address, a.slot, a.depth, a.sign, a.slow);
+        let attempt = |a: &Attempt| (a.address, a.slot, a.depth, a.sign, [a.slow, a.shook_hands]);
         let all = |attempts: &[Attempt]| attempts.iter().map(attempt).collect();
         Self {
             is_subject: case.subject_index() == Some(vantage),

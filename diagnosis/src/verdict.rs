@@ -207,17 +207,23 @@ impl Rules {
             .filter(|v| Some(*v) != subject)
             .filter(worth)
             .collect();
+        // Who is behind the same address is no second address of the network.
         let siblings: Vec<usize> = others
             .iter()
             .copied()
-            .filter(|v| subject.is_some_and(|s| case.vantages[*v].same_network(&case.vantages[s])))
+            .filter(|v| {
+                subject.is_some_and(|s| {
+                    let (other, own) = (&case.vantages[*v], &case.vantages[s]);
+                    other.same_network(own) && !other.same_line(own)
+                })
+            })
             .collect();
         let reaching_networks = independent(
             case,
-            others
-                .iter()
-                .copied()
-                .filter(|v| !siblings.contains(v) && digest.vantages[*v].succeeds(case)),
+            others.iter().copied().filter(|v| {
+                subject.is_none_or(|s| !case.vantages[*v].same_network(&case.vantages[s]))
+                    && digest.vantages[*v].succeeds(case)
+            }),
         );
         let somebody_reaches = digest
             .vantages
@@ -232,8 +238,14 @@ impl Rules {
                 Some(Resolution::Missing | Resolution::Empty)
             ),
             sibling_reaches: siblings.iter().any(|v| digest.vantages[*v].succeeds(case)),
-            network_wide: siblings.iter().any(|v| digest.vantages[*v].fails())
-                && reaching_networks >= 2,
+            network_wide: siblings.iter().any(|v| {
+                let seen = &digest.vantages[*v];
+                let same_lie = subject.is_some_and(|s| {
+                    let own = &digest.vantages[s].odd;
+                    !own.is_empty() && !own.is_disjoint(&seen.odd)
+                });
+                seen.fails() || same_lie
+            }) && reaching_networks >= 2,
             all_well: somebody_reaches
                 && digest.vantages.iter().all(|v| {
                     !v.fails() && v.odd_attempts.iter().all(|(_, kind)| *kind == Kind::Ok)
@@ -270,6 +282,8 @@ impl Rules {
             return if signed { scope } else { Scope::Inconclusive };
         }
         match scope {
+            // What a line or tunnel swallows is no ban of its address.
+            Scope::SourceAddress if cause == Some(CauseId::MtuBlackhole) => Scope::Source,
             Scope::SourceAddress | Scope::SourceNetwork
                 if !self.sibling_reaches && !self.network_wide =>
             {
@@ -361,7 +375,10 @@ fn mechanism(
     let voters: Vec<usize> = match subject {
         Some(subject) => vec![subject],
         None => (0..case.vantages.len())
-            .filter(|v| best.is_none_or(|h| h.affected[*v]))
+            .filter(|v| {
+                let hidden = |h: &Hypothesis| h.near.as_ref().is_some_and(|n| n.affected[*v]);
+                best.is_none_or(|h| h.affected[*v] && !hidden(h))
+            })
             .collect(),
     };
     let mut votes: BTreeMap<Mechanism, usize> = BTreeMap::new();

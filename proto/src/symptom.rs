@@ -42,6 +42,8 @@ impl Symptom {
             | "NS_ERROR_CONNECTION_REFUSED"
             | "ERR_PROXY_CONNECTION_FAILED"
             | "NS_ERROR_PROXY_CONNECTION_REFUSED" => Ok(Symptom::Refused),
+            // A proxy answered CONNECT with an error.
+            "ERR_TUNNEL_CONNECTION_FAILED" => Ok(Symptom::Http),
             "ERR_CONNECTION_TIMED_OUT"
             | "ERR_TIMED_OUT"
             | "NS_ERROR_NET_TIMEOUT"

@@ -141,6 +141,24 @@ impl Vantage {
         }
     }
 
+    /// Whether both are seen from outside as one: the same IPv4 address, or addresses of one IPv6 /64.
+    pub fn same_line(&self, other: &Self) -> bool {
+        match (self.public_address, other.public_address) {
+            (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) => a == b,
+            (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) => a.segments()[..4] == b.segments()[..4],
+            _ => false,
+        }
+    }
+
+    /// Whether both have addresses of one IPv4 /24 or one IPv6 /48.
+    pub fn same_prefix(&self, other: &Self) -> bool {
+        match (self.public_address, other.public_address) {
+            (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) => a.octets()[..3] == b.octets()[..3],
+            (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) => a.segments()[..3] == b.segments()[..3],
+            _ => false,
+        }
+    }
+
     /// Whether both sit in one network: the same AS, or addresses of one IPv4 /24 or one IPv6 /48.
     ///
     /// What is unknown is not equal.
@@ -148,10 +166,6 @@ impl Vantage {
         if let (Some(a), Some(b)) = (self.asn, other.asn) {
             return a == b;
         }
-        match (self.public_address, other.public_address) {
-            (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) => a.octets()[..3] == b.octets()[..3],
-            (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) => a.segments()[..3] == b.segments()[..3],
-            _ => false,
-        }
+        self.same_prefix(other)
     }
 }

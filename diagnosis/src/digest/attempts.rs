@@ -146,6 +146,9 @@ fn attempt(
             Kind::Ok => deciding.stage,
             _ => asked.depth.max(deciding.stage),
         },
+        shook_hands: stages
+            .iter()
+            .any(|o| o.stage == Stage::Tls && o.outcome == Outcome::Ok),
         sign,
         elapsed: deciding.elapsed_ms.0,
         connect: connect_time(stages),

@@ -43,6 +43,8 @@ pub(crate) struct Attempt {
     pub(crate) slot: u32,
     /// The deepest stage that was reached: deeper faults would not show.
     pub(crate) depth: Stage,
+    /// Whether a TLS handshake was finished before it failed.
+    pub(crate) shook_hands: bool,
     /// What it came to.
     pub(crate) sign: Sign,
     /// Of the deciding stage, microseconds.
