@@ -17,7 +17,7 @@ FILTER ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test test-unit test-lab bench lint fmt-check clippy docs deny proto-lint \
-	shell-lint unused-deps build-tools lab-services lint-tools clean
+	shell-lint unused-deps build-tools demo-services lab-services lint-tools clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ help: ## Show what can be made
 build: build-tools ## Build all programs into target/debug
 	cargo build --workspace --bins $(LOCKED)
 
-demo: build lab-services ## A small internet on this machine, a real ban, and the verdict
+demo: build demo-services ## A small internet on this machine, a real ban, and the verdict
 	$(LAB) demo
 
 # Built in one go with the tests, so that no dependency is compiled a second time with other features.
@@ -69,6 +69,9 @@ unused-deps: lint-tools
 
 build-tools:
 	@deploy/dev/install-build-tools.sh
+
+demo-services:
+	@deploy/dev/install-lab-services.sh demo
 
 lab-services:
 	@deploy/dev/install-lab-services.sh
