@@ -127,6 +127,11 @@ impl Prober {
         }
     }
 
+    /// Further addresses that may be tried from.
+    pub(crate) fn source_addresses(&self) -> impl Iterator<Item = &IpAddr> {
+        self.shared.settings.source_addresses.iter()
+    }
+
     /// The observation of a vantage that cannot take a request on.
     pub fn decline(vantage: &VantageName, request: &CheckRequest, why: &str) -> Observation {
         visit::declined(vantage, request, why)
