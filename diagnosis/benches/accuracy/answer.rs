@@ -129,7 +129,6 @@ impl<N: Network + ?Sized> Visit<'_, N> {
                     record_type,
                     kind,
                     resolver,
-                    at: self.received,
                     timeout_ms: self.timeout_ms(),
                 };
                 for step in self.network.resolve(&question) {
@@ -173,7 +172,6 @@ impl<N: Network + ?Sized> Visit<'_, N> {
             port: target.port.unwrap_or(0),
             tls: target.is_tls() && matches!(request.depth, Stage::Tls | Stage::Http),
             web: web && request.depth == Stage::Http,
-            depth: request.depth,
             way: &request.way,
             at: self.received + begin,
             timeout_ms: self.timeout_ms(),

@@ -172,8 +172,14 @@ fn datacenters(world: &World) -> Vec<usize> {
     world.remote(|s| s.class == onlyhere_proto::VantageClass::Datacenter)
 }
 
+/// The names of the classes.
+pub fn names() -> Vec<&'static str> {
+    CLASSES.iter().map(|class| class.name).collect()
+}
+
 /// Draws a case: `stream` tells cases of one class and seed apart.
-pub fn draw(class: &Class, seed: u64, stream: u64, pool: usize, noise: f64) -> Scene {
+pub fn draw(name: &str, seed: u64, stream: u64, pool: usize, noise: f64) -> Scene {
+    let class = CLASSES.iter().find(|c| c.name == name).expect("a class");
     let name = class
         .name
         .bytes()
@@ -215,7 +221,6 @@ fn tell_symptom(scene: &mut Scene) {
         port: target.port.unwrap_or(443),
         tls: target.is_tls(),
         web: target.depth() == Stage::Http,
-        depth: target.depth(),
         way: &way,
         at: 0.0,
         timeout_ms: 3_000.0,
@@ -231,7 +236,7 @@ fn tell_symptom(scene: &mut Scene) {
 }
 
 /// Whether somebody who is well and known to be in the subject's network is there to tell.
-fn has_witness(world: &World, among: &[usize]) -> bool {
+pub fn has_witness(world: &World, among: &[usize]) -> bool {
     let you = &world.case.vantages[YOU];
     among.iter().any(|i| {
         let known = world.case.vantages[*i].same_network(you);
@@ -240,7 +245,7 @@ fn has_witness(world: &World, among: &[usize]) -> bool {
 }
 
 /// Where a fault of the subject's address shows.
-fn address_scopes(world: &World) -> Vec<Scope> {
+pub fn address_scopes(world: &World) -> Vec<Scope> {
     match has_witness(world, &world.siblings()) {
         true => vec![Scope::SourceAddress],
         false => vec![Scope::Source, Scope::SourceAddress],
@@ -248,7 +253,7 @@ fn address_scopes(world: &World) -> Vec<Scope> {
 }
 
 /// Where a fault of the subject's network shows.
-fn network_scopes(world: &World) -> Vec<Scope> {
+pub fn network_scopes(world: &World) -> Vec<Scope> {
     match has_witness(world, &world.siblings()) {
         true => vec![Scope::SourceNetwork],
         false => vec![Scope::Source, Scope::SourceNetwork],

@@ -12,7 +12,7 @@ use crate::answer::answer;
 use crate::network::Network;
 
 /// Between two provisional verdicts that are shown, ms.
-const PROVISIONAL_MS: f64 = 100.0;
+const PROVISIONAL_MS: f64 = 250.0;
 /// What a request gets beyond its deadline before its vantage is given up, ms.
 const PATIENCE_MS: f64 = 1_000.0;
 

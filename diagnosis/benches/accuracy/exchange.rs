@@ -63,12 +63,8 @@ impl Exchange<'_> {
             Some(Does::HelloDrop | Does::BigDrop) => {
                 return failed(self.trip.timeout_ms, Outcome::Timeout);
             }
-            Some(Does::Alert(alert)) => return alerted(failed(elapsed, Outcome::TlsAlert), alert),
             Some(Does::Present(presented)) => presented,
-            _ => match self.machine.alert {
-                Some(alert) => return alerted(failed(elapsed, Outcome::TlsAlert), alert),
-                None => self.machine.presented.clone(),
-            },
+            _ => self.machine.presented.clone(),
         };
         let error = presented.error.or_else(|| {
             let fits = presented.names.iter().any(|name| name == self.trip.host);
@@ -125,13 +121,6 @@ impl Exchange<'_> {
     }
 }
 
-fn alerted(mut step: Step, alert: u8) -> Step {
-    if let Some(Facts::Tls(tls)) = &mut step.facts {
-        tls.alert = Some(alert);
-    }
-    step
-}
-
 /// An HTTP answer; a status from 400 on is a failure.
 pub fn page(elapsed: f64, status: u16, headers: &[(&str, &str)]) -> Step {
     let outcome = if status >= 400 {
@@ -155,7 +144,7 @@ pub fn page(elapsed: f64, status: u16, headers: &[(&str, &str)]) -> Step {
     step
 }
 
-fn certificate(presented: &Presented) -> Certificate {
+pub fn certificate(presented: &Presented) -> Certificate {
     let day = |day: i64| Timestamp((EPOCH_S + day * 86_400) * 1_000_000);
     let name = presented.names.first().map_or("", String::as_str);
     let mark = presented

@@ -51,7 +51,6 @@ pub struct Trip<'a> {
     pub port: u16,
     pub tls: bool,
     pub web: bool,
-    pub depth: Stage,
     pub way: &'a Way,
     /// Since the beginning of the check, ms.
     pub at: f64,
@@ -67,7 +66,6 @@ pub struct Question<'a> {
     pub kind: ResolverKind,
     /// Of `Configured`: who is asked.
     pub resolver: Option<IpAddr>,
-    pub at: f64,
     pub timeout_ms: f64,
 }
 

@@ -42,7 +42,6 @@ pub enum To {
     Everything,
     Site,
     SiteFamily(Family),
-    Address(IpAddr),
     /// One IP family, wherever it leads.
     Family(Family),
 }
@@ -69,7 +68,6 @@ pub enum Does {
     HelloDrop,
     /// Swallows large packets.
     BigDrop,
-    Alert(u8),
     /// Stands in for the server.
     Present(Presented),
     /// Answers in the server's place.
@@ -93,11 +91,7 @@ impl Does {
     pub fn part(&self) -> Part {
         match self {
             Self::Drop | Self::Rst | Self::Icmp(_) => Part::Syn,
-            Self::HelloReset
-            | Self::HelloDrop
-            | Self::BigDrop
-            | Self::Alert(_)
-            | Self::Present(_) => Part::Hello,
+            Self::HelloReset | Self::HelloDrop | Self::BigDrop | Self::Present(_) => Part::Hello,
             Self::Page(..)
             | Self::PageReset
             | Self::PageSilence
@@ -203,7 +197,6 @@ impl Rule {
                 To::Everything => true,
                 To::Site => is_site(),
                 To::SiteFamily(family) => Family::of(address) == family && is_site(),
-                To::Address(this) => this == address,
                 To::Family(family) => Family::of(address) == family,
             }
     }

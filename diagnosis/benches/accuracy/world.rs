@@ -89,7 +89,6 @@ pub struct Presented {
 pub struct Machine {
     pub address: IpAddr,
     pub city: City,
-    pub asn: u32,
     /// Off, or off the network.
     pub up: bool,
     /// When it is off: the last router says so.
@@ -103,7 +102,6 @@ pub struct Machine {
     /// Well-known ports that are open whatever `others` says.
     pub open: Vec<u16>,
     pub presented: Presented,
-    pub alert: Option<u8>,
     pub status: u16,
     pub headers: Vec<(&'static str, &'static str)>,
     /// Routers on the way from another continent.
@@ -434,7 +432,6 @@ fn draw_machine(asn: u32, city: City, family: Family, host: &str, random: &mut R
     Machine {
         address,
         city,
-        asn,
         up: true,
         mourned: false,
         main_port: 443,
@@ -448,7 +445,6 @@ fn draw_machine(asn: u32, city: City, family: Family, host: &str, random: &mut R
             valid: (-40, 50),
             error: None,
         },
-        alert: None,
         status: 200,
         headers: vec![("server", "nginx")],
         hops: 7 + random.below(9) as u8,

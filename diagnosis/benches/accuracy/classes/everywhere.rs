@@ -138,6 +138,7 @@ pub fn overloaded(world: &mut World) -> Truth {
     sometimes(Does::Drop, silent);
     sometimes(Does::Page(503, vec![("server", "nginx")]), 0.2);
     sometimes(Does::PageReset, 0.12);
+    sometimes(Does::PageSilence, 0.06);
     sometimes(Does::Slow(1_300.0), 0.25);
     sometimes(Does::Slow(2_200.0), 0.25);
     world.think_ms = 600.0;

@@ -44,10 +44,15 @@ pub fn ip_ban(world: &mut World) -> Truth {
 
 pub fn waf_block(world: &mut World) -> Truth {
     let headers = vec![("server", "cloudflare"), ("cf-mitigated", "challenge")];
-    let does = match world.random.weighted(&[(0.6, 0), (0.2, 1), (0.2, 2)]) {
+    let does = match world
+        .random
+        .weighted(&[(0.55, 0), (0.2, 1), (0.15, 2), (0.1, 3)])
+    {
         0 => Does::Page(403, headers),
         1 => Does::Page(403, vec![("server", "nginx"), ("x-waf", "blocked")]),
-        _ => Does::Page(406, vec![("server", "Apache")]),
+        2 => Does::Page(406, vec![("server", "Apache")]),
+        // nginx's 444
+        _ => Does::PageClose,
     };
     let rule = Rule::new(At::Edge, does).of(vec![YOU]);
     world.rules.push(rule.sparing_second_source());
@@ -73,15 +78,17 @@ pub fn rate_limited(world: &mut World) -> Truth {
 pub fn network_block_isp(world: &mut World) -> Truth {
     let web = world.case.target.depth() == Stage::Http;
     let name = if web { 0.25 } else { 0.0 };
-    let does = match world
-        .random
-        .weighted(&[(0.42, 0), (0.3, 1), (name, 2), (0.08, 3)])
-    {
-        0 => Does::Drop,
-        1 => Does::Rst,
-        2 => Does::HelloReset,
-        _ => Does::Icmp(13),
-    };
+    let does =
+        match world
+            .random
+            .weighted(&[(0.42, 0), (0.3, 1), (name, 2), (0.08, 3), (name / 3.0, 4)])
+        {
+            0 => Does::Drop,
+            1 => Does::Rst,
+            2 => Does::HelloReset,
+            4 => Does::HelloDrop,
+            _ => Does::Icmp(13),
+        };
     let mut rule = Rule::new(At::Access, does).of(own_network(world));
     rule = rule.somewhere(&mut world.random);
     if world.random.chance(0.6) {
