@@ -14,7 +14,9 @@ use std::{
 };
 
 use ipnet::IpNet;
-use onlyhere_probe_node::{Guard, Prober, ProberError, ProberSettings, guard::Rule};
+use onlyhere_probe_node::{
+    Guard, Prober, ProberError, ProberSettings, ProxyCredentials, guard::Rule,
+};
 use onlyhere_proto::{
     CheckId, CheckRequest, Facts, Host, Observation, Purpose, ResolverKind, Stage, Target,
     VantageName, Way, limits, special_range,
@@ -100,12 +102,18 @@ impl Caller {
     ) -> Result<Self, ProberError> {
         let allowed = granted.allow_private.iter().copied();
         let allowed = allowed.map(Rule::Network).collect();
+        let secrets = granted.proxies.iter().filter_map(|proxy| {
+            let (user, password) = proxy.credentials()?;
+            Some(ProxyCredentials::basic(proxy.url(), user, password))
+        });
+        let proxy_credentials = secrets.collect();
         let stop = CancellationToken::new();
         Ok(Self {
             target: target.host.clone(),
             granted,
             open: Prober::new(ProberSettings {
                 guard: Guard::open(),
+                proxy_credentials,
                 ..settings.clone()
             })?,
             guarded: Prober::new(ProberSettings {
@@ -694,6 +702,63 @@ mod tests {
         assert_eq!(look_up(&[own]).await, [IpAddr::from([192, 0, 2, 80])]);
         assert!(look_up(&[]).await.is_empty());
         assert!(look_up(&[[127, 0, 0, 8].into()]).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_learns_what_the_proxy_says_to_its_own_user_and_no_password() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = vec![0; 2_048];
+                let length = stream.read(&mut head).await.unwrap();
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                // `me:s3cret`
+                let known = head.contains("Basic bWU6czNjcmV0");
+                let status = if known { "502 Bad" } else { "407 Who" };
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let shop = Target::parse("https://shop.example").unwrap();
+        let set = Proxy::new("https_proxy", &format!("http://me:s3cret@{address}"));
+        let shown = set.url().to_owned();
+        let granted = Granted {
+            proxies: vec![set],
+            ..Granted::default()
+        };
+        let settings = ProberSettings::of_this_system(Guard::open());
+        let caller = Caller::new(settings, &shop, granted).unwrap();
+        let request = CheckRequest {
+            purpose: Purpose::ThroughProxy,
+            way: Way {
+                proxy: Some(shown),
+                ..Way::default()
+            },
+            ..request(&shop, 1)
+        };
+        let answers = ask(&caller, Asker::Coordinator, request).await;
+        let seen: Vec<&Observation> = answers
+            .iter()
+            .filter_map(|answer| match answer {
+                Answer::Observed(observation) => Some(&**observation),
+                Answer::Done(_) => None,
+            })
+            .collect();
+        let stages: Vec<(Stage, Outcome)> = seen.iter().map(|o| (o.stage, o.outcome)).collect();
+        assert_eq!(
+            stages,
+            [
+                (Stage::Tcp, Outcome::Ok),
+                (Stage::Http, Outcome::HttpStatus)
+            ]
+        );
+        let Some(Facts::Http(http)) = &seen[1].facts else {
+            panic!("{seen:?}")
+        };
+        assert_eq!(http.status, 502, "the proxy knew its user");
+        assert!(!serde_json::to_string(&seen).unwrap().contains("s3cret"));
     }
 
     #[test]

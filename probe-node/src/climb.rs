@@ -8,7 +8,7 @@ use onlyhere_proto::{Layer, Outcome, Stage, Target};
 
 use crate::{
     probe::{Attempt, Seen, Step},
-    proxy,
+    proxy::{self, ProxyCredentials},
     redirect::{self, Redirect},
     visit::{Visit, now},
 };
@@ -40,7 +40,11 @@ impl Visit<'_> {
         trail: &[String],
     ) -> bool {
         let mut attempt = self.attempt(target, to, None);
-        attempt.proxied = self.request.way.proxy.is_some();
+        if let Some(proxy) = &self.request.way.proxy {
+            attempt.proxied = true;
+            attempt.authorization =
+                ProxyCredentials::of(&self.shared.settings.proxy_credentials, proxy);
+        }
         if let Some(why) = self.no_connection(to.ip()) {
             self.say(Stage::Tcp, &attempt, now(), Seen::not_measured(why))
                 .await;

@@ -38,3 +38,4 @@ mod way;
 
 pub use guard::Guard;
 pub use prober::{Prober, ProberError, ProberSettings};
+pub use proxy::ProxyCredentials;

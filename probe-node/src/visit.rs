@@ -206,6 +206,7 @@ impl<'a> Visit<'a> {
             timeout: self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT),
             way: SocketWay::of(&self.request.way),
             proxied: false,
+            authorization: None,
             connection: Connection::None,
             timing: &self.shared.timing,
             verifier: &self.shared.verifier,

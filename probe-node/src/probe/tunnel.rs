@@ -11,7 +11,7 @@ use http::{Method, Request, Uri, header};
 use http_body_util::Empty;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use onlyhere_proto::{Facts, Outcome, Target};
+use onlyhere_proto::{Facts, Outcome};
 use tokio::{net::TcpStream, time};
 
 use super::{
@@ -28,7 +28,11 @@ pub(super) async fn open(attempt: &mut Attempt<'_>) -> Seen {
         return Seen::not_measured("there is no connection to the proxy");
     };
     let source = stream.local_addr().ok().map(|local| local.ip());
-    let asked = time::timeout_at(until.into(), connect(stream, attempt.target, until));
+    let request = match request(attempt) {
+        Ok(request) => request,
+        Err(error) => return Seen::not_measured(error.to_string()),
+    };
+    let asked = time::timeout_at(until.into(), connect(stream, request, until));
     let asked = asked
         .await
         .unwrap_or_else(|_| Err(failed(Failure::of(Outcome::Timeout))));
@@ -62,11 +66,9 @@ fn refused(exchanged: Exchanged, elapsed: Duration) -> Seen {
 
 async fn connect(
     stream: TcpStream,
-    target: &Target,
+    request: Request<Empty<Bytes>>,
     until: Instant,
 ) -> Result<TcpStream, Box<Exchanged>> {
-    let own = |why: String| failed(Failure::not_measured(why));
-    let request = request(target).map_err(|error| own(error.to_string()))?;
     let handshake = exchange::http1_client().handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake
         .await
@@ -106,13 +108,18 @@ fn tunnel(upgraded: Upgraded) -> Result<TcpStream, Box<Exchanged>> {
     }
 }
 
-fn request(target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
+fn request(attempt: &Attempt<'_>) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let target = attempt.target;
     let host = exchange::host(target);
     let authority = format!("{host}:{}", target.port.unwrap_or_default());
-    Request::builder()
+    let request = Request::builder()
         .method(Method::CONNECT)
         .uri(Uri::builder().authority(authority.as_str()).build()?)
         .header(header::HOST, authority)
         .header(header::USER_AGENT, USER_AGENT)
-        .body(Empty::new())
+        .body(Empty::new())?;
+    Ok(match &attempt.authorization {
+        Some(authorization) => exchange::with_authorization(request, authorization),
+        None => request,
+    })
 }
