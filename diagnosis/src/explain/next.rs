@@ -80,6 +80,7 @@ pub(super) fn next(f: Finding<'_>) -> Vec<String> {
         }
         _ => {}
     }
+    all.extend(listening(f));
     all.extend(look_alike(f));
     all.extend(machine_or_router(f));
     all.extend(runner_up(f));
@@ -111,6 +112,28 @@ fn one_vantage(f: Finding<'_>) -> Option<String> {
     Some(format!(
         "This is the word of one vantage; ask another network (mobile data, a coordinator) {ask}"
     ))
+}
+
+/// What does listen on this machine, where the target is this machine and nothing listens at its port.
+fn listening(f: Finding<'_>) -> Option<String> {
+    if f.decision.cause() != Some(CauseId::LocalServiceDown) {
+        return None;
+    }
+    let port = f.case.target.port?;
+    let mut listeners: Vec<_> = f.case.subject.local.listeners.iter().collect();
+    // The nearest port first: it is likeliest the one that was meant.
+    listeners.sort_by_key(|l| (l.port.abs_diff(port), l.port, l.address));
+    let mut shown: Vec<String> = listeners
+        .into_iter()
+        .map(|l| {
+            let at = std::net::SocketAddr::new(l.address, l.port);
+            let program = l.program.as_deref().map(phrase::quoted);
+            program.map_or(at.to_string(), |program| format!("{program} at {at}"))
+        })
+        .collect();
+    shown.dedup();
+    shown.truncate(5);
+    (!shown.is_empty()).then(|| format!("This is what listens here: {}", phrase::list(&shown)))
 }
 
 /// What cannot be told apart from outside, where two of such causes are shown and one of them is the first.

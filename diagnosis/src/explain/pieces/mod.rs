@@ -29,6 +29,14 @@ impl Piece {
         }
     }
 
+    /// Told whether or not the model draws anything from it: somebody looked on purpose.
+    fn told(says: String, vantages: Vec<usize>, forget: impl Fn(&mut Seen) + 'static) -> Self {
+        Self {
+            background: true,
+            ..Self::new(says, vantages, forget)
+        }
+    }
+
     /// Something a person should know; nothing of the digest goes with it.
     fn background(says: String, vantages: Vec<usize>) -> Self {
         Self {
