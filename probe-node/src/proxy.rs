@@ -189,7 +189,7 @@ mod tests {
             ),
             (
                 "http://me:secret@proxy.example",
-                "a proxy that wants a password is not spoken to",
+                "a request carries no password for a proxy",
             ),
             (
                 "proxy.example",
