@@ -3,8 +3,8 @@
 //! The pieces are told one after the other; the Bayes factor of each is the odds of the scopes it speaks for after it,
 //! over the same odds before it. So the factors of one scope multiply up to what everything together says, and a second
 //! witness of the same thing counts for what it adds. A piece speaks for those scopes whose probability it raises. One
-//! that lowers the odds of the scope reported is shown as well, with the (negative) factor of that scope; one that tells
-//! the cause from others of the same scope, or that a person should know, with the factor 0.
+//! without which the scope reported would be surer is shown as well, with its (negative) factor; one that tells the cause
+//! from others of the same scope, or that a person should know, with the factor 0.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,8 @@ pub(super) fn evidence(f: Finding<'_>) -> Vec<Evidence> {
         piece.forget(&mut digest);
         let posterior = Posterior::of(f.case, &digest, known.hypotheses.clone());
         let before = Belief::of(f, &posterior);
-        all.extend(weigh(f, piece, &before, &after));
+        let objection = || objection(f, &known, piece);
+        all.extend(weigh(f, piece, &before, &after, objection));
         after = before;
     }
     all.sort_by(|a, b| {
@@ -92,16 +93,37 @@ fn without_unlikely_pairs(posterior: &Posterior) -> Posterior {
     }
 }
 
-fn weigh(f: Finding<'_>, piece: &Piece, before: &Belief, after: &Belief) -> Option<Evidence> {
+/// The factor that a piece has for the scope reported, told last of all: against everything else that is known. The
+/// place in the telling makes objections of facts that others explain, such as a refusal before it is known who made it.
+fn objection(f: Finding<'_>, known: &Posterior, piece: &Piece) -> f64 {
+    let mut digest = f.digest.clone();
+    piece.forget(&mut digest);
+    let without = Posterior::of(f.case, &digest, known.hypotheses.clone());
+    let odds = |p: &Posterior| log_odds(&plain_scopes(f.case, f.digest, p), &[f.decision.scope]);
+    odds(known) - odds(&without)
+}
+
+fn weigh(
+    f: Finding<'_>,
+    piece: &Piece,
+    before: &Belief,
+    after: &Belief,
+    objection: impl FnOnce() -> f64,
+) -> Option<Evidence> {
     let reported = f.decision.scope;
     let raised = raised(reported, &before.scopes, &after.scopes);
     let tells_cause = f.decision.cause().is_some() && after.cause - before.cause >= WORTH_OF_CAUSE;
     // Where nothing is decided there is nothing to speak against.
     let objects = reported != Scope::Inconclusive && !raised.contains(&reported);
-    let factor = if objects {
-        log_odds(&after.scopes, &[reported]) - log_odds(&before.scopes, &[reported])
+    let favoured = if objects {
+        vec![reported]
     } else {
-        log_odds(&after.scopes, &raised) - log_odds(&before.scopes, &raised)
+        raised.clone()
+    };
+    let factor = log_odds(&after.scopes, &favoured) - log_odds(&before.scopes, &favoured);
+    let factor = match objects && !tells_cause && factor <= -WORTH_OBJECTING {
+        true => objection(),
+        false => factor,
     };
     let factor = (factor.clamp(-STRONGEST, STRONGEST) * 100.0).round() / 100.0;
     let (says, favours, factor) = if !objects && !raised.is_empty() && factor >= WORTH_SAYING {
