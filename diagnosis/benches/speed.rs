@@ -54,7 +54,7 @@ fn verdicts(criterion: &mut Criterion) {
 /// The median of several turns of each.
 fn ratio(vantages: usize) {
     let investigation = heard(vantages);
-    let json = report(vantages, &investigation);
+    let json = report(vantages, &investigation.clone());
     let mut verdicts = Vec::new();
     let mut hashes = Vec::new();
     for _ in 0..ROUNDS {

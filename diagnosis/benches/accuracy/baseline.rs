@@ -13,7 +13,7 @@ use crate::network::Truth;
 
 /// What somebody saw, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Word {
+pub(crate) enum Word {
     Nothing,
     Ok,
     Refused,
@@ -28,7 +28,7 @@ pub enum Word {
 
 /// An opening, reduced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opening {
+pub(crate) struct Opening {
     you: Word,
     your_controls: Word,
     remote: Vec<Word>,
@@ -39,16 +39,20 @@ pub struct Opening {
 
 /// A truth, reduced to what a baseline can be right about.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lesson {
-    pub opening: Opening,
-    pub truth: Truth,
+pub(crate) struct Lesson {
+    pub(crate) opening: Opening,
+    pub(crate) truth: Truth,
 }
 
 type Cell = Vec<Word>;
+/// A cause's label and a scope.
+type Answer = (&'static str, Scope);
+/// Lessons, and per feature how often each word came with them.
+type Counts = (usize, Vec<BTreeMap<Word, usize>>);
 
 /// How a baseline reads an opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Baseline {
+pub(crate) enum Baseline {
     Majority,
     Quorum,
     OneControl,
@@ -56,7 +60,7 @@ pub enum Baseline {
 }
 
 impl Baseline {
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub(crate) const ALL: [(Self, &'static str); 4] = [
         (Self::Majority, "majority of the vantages"),
         (Self::Quorum, "quorum of n-1 of n"),
         (Self::OneControl, "one control vantage"),
@@ -90,15 +94,15 @@ impl Baseline {
 }
 
 /// Counted lessons of one baseline.
-pub struct Learned {
+pub(crate) struct Learned {
     baseline: Baseline,
-    cells: BTreeMap<Cell, BTreeMap<(&'static str, Scope), usize>>,
+    cells: BTreeMap<Cell, BTreeMap<Answer, usize>>,
     /// Per cause and scope, per feature: how often each word.
-    words: BTreeMap<(&'static str, Scope), (usize, Vec<BTreeMap<Word, usize>>)>,
+    words: BTreeMap<Answer, Counts>,
 }
 
 impl Learned {
-    pub fn from(baseline: Baseline, lessons: &[Lesson]) -> Self {
+    pub(crate) fn from(baseline: Baseline, lessons: &[Lesson]) -> Self {
         let mut learned = Self {
             baseline,
             cells: BTreeMap::new(),
@@ -124,13 +128,10 @@ impl Learned {
     }
 
     /// The cause's label and the scope.
-    pub fn say(&self, opening: &Opening) -> (&'static str, Scope) {
+    pub(crate) fn say(&self, opening: &Opening) -> Answer {
         let features = self.baseline.features(opening);
         if self.baseline == Baseline::NaiveBayes {
-            let score = |(_, (count, words)): &(
-                &(&'static str, Scope),
-                &(usize, Vec<BTreeMap<Word, usize>>),
-            )| {
+            let score = |(_, (count, words)): &(&Answer, &Counts)| {
                 let n = *count as f64;
                 let likelihoods = features.iter().zip(words).map(|(word, counts)| {
                     let seen = counts.get(word).copied().unwrap_or(0) as f64;
@@ -151,7 +152,7 @@ impl Learned {
 }
 
 /// Whether a baseline's word counts as right, lookalikes included.
-pub fn is_right(truth: &Truth, (label, scope): (&str, Scope)) -> (bool, bool) {
+pub(crate) fn is_right(truth: &Truth, (label, scope): (&str, Scope)) -> (bool, bool) {
     let labels = truth.lookalikes.iter().map(|id| id.label());
     let also = truth
         .also
@@ -166,7 +167,7 @@ pub fn is_right(truth: &Truth, (label, scope): (&str, Scope)) -> (bool, bool) {
 }
 
 /// Reduces what the opening brought.
-pub fn opening(case: &Case, observations: &[(f64, Observation)]) -> Opening {
+pub(crate) fn opening(case: &Case, observations: &[(f64, Observation)]) -> Opening {
     let word = |vantage: &Vantage, purpose: Purpose| {
         let of: Vec<&Observation> = observations
             .iter()

@@ -10,6 +10,7 @@
 mod answer;
 mod baseline;
 mod classes;
+mod draw;
 mod drive;
 mod exchange;
 mod metrics;
@@ -18,10 +19,15 @@ mod nuisance;
 mod path;
 mod place;
 mod random;
+mod resolving;
 mod rule;
+mod scene;
 mod show;
 mod table;
+mod table_columns;
+mod table_outcome;
 mod table_rows;
+mod table_truth;
 mod table_world;
 mod world;
 
@@ -60,7 +66,7 @@ fn main() {
             Generator::Mechanism
         },
         seed: setting("SEED", 1),
-        cases: setting("CASES", 1_500),
+        cases: setting("CASES", 1_000),
         pool: setting("POOL", 16),
         noise: setting("NOISE", 1.0),
         budget_ms: setting("BUDGET", 10.0) * 1e3,
@@ -115,7 +121,7 @@ fn healthy(draw: Draw) {
     let draw = Draw {
         noise: 2.5,
         pool: 6,
-        cases: draw.cases * 4 / 3,
+        cases: draw.cases * 2,
         ..draw
     };
     let judged = judge_these(&["ok"], draw);

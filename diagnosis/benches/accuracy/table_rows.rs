@@ -1,181 +1,12 @@
 //! The rows of the second generator's table.
 
-use std::net::IpAddr;
+use onlyhere_proto::{Actor, CauseId, CertificateError, Scope};
 
-use onlyhere_proto::{Actor, CauseId, CertificateError, Family, Scope};
-
-use crate::classes::{address_scopes, network_scopes};
+use crate::classes::{address_scopes, has_region, network_scopes};
 use crate::network::Truth;
-use crate::world::{World, YOU};
-
-/// Who is affected.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Hits {
-    Nobody,
-    You,
-    YourV6,
-    As,
-    AsOrPrefix,
-    Country,
-    Region,
-    /// The subject, and each other one half of the time.
-    Half,
-    Everybody,
-    OneAddress,
-    TheirV6,
-    Datacenters,
-}
-
-/// What an affected try comes to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum See {
-    Ok,
-    Slow,
-    Rst,
-    Timeout,
-    Icmp,
-    Reset,
-    /// Opens, and hangs in the handshake.
-    Hang,
-    Alert,
-    Http(u16),
-    Certificate(CertificateError),
-}
-
-/// For how long one draw of the mix holds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Settled {
-    Case,
-    Vantage,
-    Each,
-    /// It follows the clock.
-    Time,
-}
-
-/// Where a refusal is made.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Place {
-    Itself,
-    Near,
-    Middle,
-    Server,
-    None,
-}
-
-/// Whether echoes, or other ports, answer the affected.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Ping {
-    AsDrawn,
-    Often,
-    No,
-}
-
-/// What the affected one's resolver says.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Name {
-    Truth,
-    Nxdomain,
-    Servfail,
-    Silence,
-    Bogon,
-    BlockPage,
-    Wrong,
-}
-
-/// One row.
-#[derive(Debug)]
-pub struct Row {
-    pub name: &'static str,
-    pub hits: Hits,
-    pub mix: &'static [(f64, See)],
-    pub settled: Settled,
-    pub place: Place,
-    pub ping: Ping,
-    pub other_ports: Ping,
-    pub controls_too: bool,
-    pub name_says: Name,
-    pub every_resolver: bool,
-    pub hosts_entry: bool,
-    pub only_proxy: bool,
-    pub spares_source: bool,
-    pub spares_direct: bool,
-    pub spares_small: bool,
-    pub any_layer: bool,
-    pub issuer: &'static str,
-    pub fits: fn(&World) -> bool,
-    pub furnish: fn(&mut World, IpAddr),
-    pub truth: fn(&mut World, &[bool]) -> Truth,
-}
-
-const fn row(
-    name: &'static str,
-    hits: Hits,
-    mix: &'static [(f64, See)],
-    place: Place,
-    truth: fn(&mut World, &[bool]) -> Truth,
-) -> Row {
-    Row {
-        name,
-        hits,
-        mix,
-        settled: Settled::Case,
-        place,
-        ping: Ping::AsDrawn,
-        other_ports: Ping::AsDrawn,
-        controls_too: false,
-        name_says: Name::Truth,
-        every_resolver: false,
-        hosts_entry: false,
-        only_proxy: false,
-        spares_source: false,
-        spares_direct: false,
-        spares_small: false,
-        any_layer: true,
-        issuer: "CN=shop.example",
-        fits: |_| true,
-        furnish: |_, _| {},
-        truth,
-    }
-}
-
-/// With what only https targets can show.
-const fn https(row: Row) -> Row {
-    Row {
-        any_layer: false,
-        ..row
-    }
-}
-
-/// With nothing that answers at all.
-const fn dark(row: Row) -> Row {
-    Row {
-        ping: Ping::No,
-        other_ports: Ping::No,
-        ..row
-    }
-}
-
-/// With other ports that answer more often than not.
-const fn wide(row: Row) -> Row {
-    Row {
-        other_ports: Ping::Often,
-        ..row
-    }
-}
-
-const fn each(row: Row) -> Row {
-    Row {
-        settled: Settled::Each,
-        ..row
-    }
-}
-
-const fn by_vantage(row: Row) -> Row {
-    Row {
-        settled: Settled::Vantage,
-        ..row
-    }
-}
+use crate::table_columns::{Hits, Name, Place, Row, See, Settled};
+use crate::table_columns::{by_vantage, dark, each, https, row, wide};
+use crate::table_truth::*;
 
 use CertificateError::{Expired, NameMismatch, UnknownIssuer};
 use See::{Certificate, Hang, Http, Icmp, Reset, Rst, Slow, Timeout};
@@ -185,7 +16,7 @@ const FINE: &[(f64, See)] = &[(1.0, See::Ok)];
 const SILENT: &[(f64, See)] = &[(1.0, Timeout)];
 
 /// The table.
-pub const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     row("t:ok", Hits::Nobody, RST, Place::None, |_, _| {
         Truth::new(None, &[Scope::Ok], &[Actor::Nobody])
     }),
@@ -445,13 +276,16 @@ pub const ROWS: &[Row] = &[
             }
         },
     ))),
-    dark(row(
-        "t:routing_fault",
-        Hits::Region,
-        SILENT,
-        Place::Middle,
-        |w, hit| regional(w, hit, CauseId::RoutingFault, Actor::Transit),
-    )),
+    Row {
+        fits: has_region,
+        ..dark(row(
+            "t:routing_fault",
+            Hits::Region,
+            SILENT,
+            Place::Middle,
+            |w, hit| regional(w, hit, CauseId::RoutingFault, Actor::Transit),
+        ))
+    },
     https(row(
         "t:cdn_edge_fault",
         Hits::Half,
@@ -584,106 +418,3 @@ pub const ROWS: &[Row] = &[
         |_, _| Truth::new(None, &[Scope::Ok], &[Actor::Nobody, Actor::Site]),
     ))),
 ];
-
-fn closed(cause: CauseId) -> Truth {
-    Truth::global(cause).like(&[
-        CauseId::ServiceDown,
-        CauseId::BoundToLoopback,
-        CauseId::WrongPort,
-        CauseId::FirewallReject,
-    ])
-}
-
-fn silent(cause: CauseId) -> Truth {
-    Truth::global(cause).like(&[CauseId::HostDown, CauseId::FirewallDrop])
-}
-
-fn zone(cause: CauseId) -> Truth {
-    Truth::new(
-        Some(cause),
-        &[Scope::Global],
-        &[Actor::DnsOperator, Actor::Site],
-    )
-}
-
-fn theirs(cause: CauseId) -> Truth {
-    Truth::new(Some(cause), &[Scope::TargetAddress], &[Actor::Site])
-}
-
-fn local(cause: CauseId) -> Truth {
-    Truth::new(
-        Some(cause),
-        &[Scope::Local],
-        &[Actor::You, Actor::YourNetwork],
-    )
-}
-
-fn resolver(world: &mut World) -> Truth {
-    let scopes = network_scopes(world);
-    let truth = Truth::new(
-        Some(CauseId::LocalResolver),
-        &scopes,
-        &[Actor::YourNetwork, Actor::You],
-    );
-    if scopes.len() > 1 {
-        truth.or(Some(CauseId::LocalResolver), Scope::Local)
-    } else {
-        truth
-    }
-}
-
-fn alone(world: &World, truth: Truth, like: CauseId, at: Scope) -> Truth {
-    if address_scopes(world).len() > 1 {
-        truth.like(&[like]).like_at(&[at])
-    } else {
-        truth
-    }
-}
-
-fn regional(world: &World, hit: &[bool], cause: CauseId, actor: Actor) -> Truth {
-    let own = world.subject().asn;
-    let other = |i: &usize| {
-        hit[*i]
-            && world.stations[*i].asn != own
-            && world.stations[*i].health == crate::world::Health::Good
-    };
-    let scopes = match (1..hit.len()).filter(other).count() {
-        0 => [vec![Scope::Regional], network_scopes(world)].concat(),
-        _ => vec![Scope::Regional],
-    };
-    Truth::new(Some(cause), &scopes, &[actor, Actor::Transit])
-}
-
-fn has_v4(world: &World) -> bool {
-    world.site.has(Family::V4)
-}
-
-fn has_two(world: &World) -> bool {
-    let own = world.site.answers_near(world.subject().city);
-    own.iter().filter(|a| a.is_ipv4()).count() > 1
-}
-
-fn is_dual(world: &World) -> bool {
-    let own = world.site.answers_near(world.subject().city);
-    own.iter().any(|a| a.is_ipv4())
-        && own.iter().filter(|a| a.is_ipv6()).count() == 1
-        && world.stations[YOU].has_v6
-}
-
-fn expect_the_real(world: &mut World, _: IpAddr) {
-    world.case.conditions.expected_addresses = world.site.addresses();
-}
-
-fn set_proxy(world: &mut World, _: IpAddr) {
-    world.case.subject.local.proxies = vec!["https_proxy=http://127.0.0.1:3128".to_owned()];
-}
-
-fn set_tunnel(world: &mut World, _: IpAddr) {
-    world.case.subject.local.tunnel = Some("tun0".to_owned());
-    world.case.subject.local.way_out = Some("eth0".to_owned());
-}
-
-fn set_hosts(world: &mut World, wrong: IpAddr) {
-    world.hosts_entries = vec![wrong];
-    world.case.subject.local.hosts_entries = vec![wrong];
-}
