@@ -235,7 +235,9 @@ pub(super) fn own_other_sources(f: Finding<'_>) -> Option<Piece> {
         .into_iter()
         .next()?;
     let says = format!("From your second address {source} it {}", came_to(attempt));
-    Some(Piece::told(says, vec![subject], |s| s.other_sources.clear()))
+    Some(Piece::told(says, vec![subject], |s| {
+        s.other_sources.clear()
+    }))
 }
 
 /// `From its second address 198.18.4.11 fra1 connects`.
