@@ -16,16 +16,16 @@ LOAD ?=
 FILTER ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-unit test-lab bench lint fmt-check clippy docs deny proto-lint \
-	shell-lint unused-deps build-tools lab-services lint-tools clean
+.PHONY: help build demo test test-unit test-lab bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
+	shell-lint unused-deps build-tools demo-services lab-services lint-tools clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 build: build-tools ## Build all programs into target/debug
 	cargo build --workspace --bins $(LOCKED)
 
-demo: build lab-services ## A small internet on this machine, a real ban, and the verdict
+demo: build demo-services ## A small internet on this machine, a real ban, and the verdict
 	$(LAB) demo
 
 # Built in one go with the tests, so that no dependency is compiled a second time with other features.
@@ -40,8 +40,11 @@ test-unit: build-tools lab-services ## All tests but the lab's scenarios
 test-lab: build lab-services ## The lab's scenarios: REPEAT=1 JOBS=2 FILTER=name LOAD=1
 	deploy/dev/run-lab.sh --repeat $(REPEAT) --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(if $(LOAD),--load)
 
-bench: build-tools ## Measure the diagnosis and the probes
-	cargo bench $(LOCKED) -p onlyhere-diagnosis -p onlyhere-probe-node --bench '*'
+bench: build-tools ## Measure how fast the diagnosis and the probes are
+	cargo bench $(LOCKED) -p onlyhere-diagnosis -p onlyhere-probe-node --bench speed --bench connect
+
+bench-diagnosis: build-tools ## Measure how often the diagnosis is right: CASES= SEED= POOL= NOISE= CLASS= QUICK=1
+	cargo bench $(LOCKED) -p onlyhere-diagnosis --bench accuracy
 
 lint: fmt-check clippy docs deny proto-lint shell-lint unused-deps ## All checks that need no run
 	deploy/dev/check-advisories.sh || [ $$? -eq 77 ]
@@ -69,6 +72,9 @@ unused-deps: lint-tools
 
 build-tools:
 	@deploy/dev/install-build-tools.sh
+
+demo-services:
+	@deploy/dev/install-lab-services.sh demo
 
 lab-services:
 	@deploy/dev/install-lab-services.sh

@@ -14,10 +14,12 @@ use std::{
 };
 
 use ipnet::IpNet;
-use onlyhere_probe_node::{Guard, Prober, ProberError, ProberSettings, guard::Rule};
+use onlyhere_probe_node::{
+    Guard, Prober, ProberError, ProberSettings, ProxyCredentials, guard::Rule,
+};
 use onlyhere_proto::{
-    CheckId, CheckRequest, Facts, Host, Observation, ResolverKind, Stage, Target, VantageName, Way,
-    limits, special_range,
+    CheckId, CheckRequest, Facts, Host, Observation, Purpose, ResolverKind, Stage, Target,
+    VantageName, Way, limits, special_range,
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,6 +28,9 @@ use crate::local::proxy::Proxy;
 
 /// Different things the coordinator may ask of the caller in one check. The diagnosis needs about a dozen.
 const ASKED_BY_COORDINATOR: usize = 64;
+
+/// For what belongs to no check.
+const NO_CHECK: &str = "00000000000000000000000000";
 
 /// What comes back from a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,12 +102,18 @@ impl Caller {
     ) -> Result<Self, ProberError> {
         let allowed = granted.allow_private.iter().copied();
         let allowed = allowed.map(Rule::Network).collect();
+        let secrets = granted.proxies.iter().filter_map(|proxy| {
+            let (user, password) = proxy.credentials()?;
+            Some(ProxyCredentials::basic(proxy.url(), user, password))
+        });
+        let proxy_credentials = secrets.collect();
         let stop = CancellationToken::new();
         Ok(Self {
             target: target.host.clone(),
             granted,
             open: Prober::new(ProberSettings {
                 guard: Guard::open(),
+                proxy_credentials,
                 ..settings.clone()
             })?,
             guarded: Prober::new(ProberSettings {
@@ -142,6 +153,54 @@ impl Caller {
                 () = stop.cancelled() => {}
             }
         });
+    }
+
+    /// The addresses that the person's own resolvers give a name: those of the first answer, or none. Nothing is asked
+    /// of the system's.
+    pub async fn look_up(&self, name: &str, attempt_timeout: Duration) -> Vec<IpAddr> {
+        let Ok(target) = Target::parse(&format!("dns://{name}")) else {
+            return Vec::new();
+        };
+        if self.granted.resolvers.is_empty() || !matches!(target.host, Host::Name(_)) {
+            return Vec::new();
+        }
+        let request = CheckRequest {
+            // Nobody sees the number: what is found is used and not reported.
+            check: NO_CHECK.parse().expect("26 zeros are a check id"),
+            request: 0,
+            purpose: Purpose::Resolver,
+            target,
+            addresses: Vec::new(),
+            depth: Stage::Dns,
+            ping: false,
+            resolvers: self.granted.resolvers.clone(),
+            deadline: attempt_timeout,
+            attempt_timeout,
+            max_connections: 0,
+            slot: 0,
+            way: Way::default(),
+            authoritative: false,
+        };
+        let (sink, mut observations) = mpsc::channel(limits::BATCH);
+        let run = self
+            .open
+            .run(VantageName::you(), request, sink, self.stop.child_token());
+        let listen = async {
+            while let Some(observation) = observations.recv().await {
+                let Some(Facts::Dns(dns)) = observation.facts else {
+                    continue;
+                };
+                if dns.kind == ResolverKind::Configured && !dns.answers.is_empty() {
+                    return dns.answers.iter().map(|answer| answer.address).collect();
+                }
+            }
+            Vec::new()
+        };
+        tokio::pin!(run, listen);
+        tokio::select! {
+            found = &mut listen => found,
+            () = &mut run => listen.await,
+        }
     }
 
     /// The runs that answer a request: the equal one, or one that asked other resolvers together with one that asks
@@ -385,7 +444,7 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use onlyhere_proto::{Outcome, Purpose};
+    use onlyhere_proto::Outcome;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -592,6 +651,114 @@ mod tests {
         listener.accept().await.unwrap();
         let (_, second) = listener.accept().await.unwrap();
         assert_eq!(second.ip(), IpAddr::from([127, 0, 0, 2]));
+    }
+
+    /// Answers every question for addresses of IPv4 with 192.0.2.80, and every other with nothing.
+    async fn resolver(socket: tokio::net::UdpSocket) {
+        let mut packet = [0; 512];
+        loop {
+            let (length, from) = socket.recv_from(&mut packet).await.unwrap();
+            let query = &packet[..length];
+            // Header, then labels up to the empty one, then type and class.
+            let labels = query[12..].iter().position(|byte| *byte == 0).unwrap();
+            let question = &query[12..12 + labels + 5];
+            let is_a = question[labels + 1..labels + 3] == [0, 1];
+            let mut answer = query[..2].to_vec();
+            answer.extend([0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
+            answer.extend(question);
+            if is_a {
+                answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 80]);
+            }
+            socket.send_to(&answer, from).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_settings_resolvers_know_a_name_that_the_system_does_not() {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        tokio::spawn(resolver(socket));
+        let dir = tempfile::tempdir().unwrap();
+        let (hosts, resolv) = (dir.path().join("hosts"), dir.path().join("resolv.conf"));
+        std::fs::write(&hosts, "").unwrap();
+        std::fs::write(&resolv, "nameserver 127.0.0.9\n").unwrap();
+        let settings = ProberSettings {
+            hosts_file: hosts,
+            resolv_conf: resolv,
+            dns_port: port,
+            ..ProberSettings::of_this_system(Guard::open())
+        };
+        let look_up = async |resolvers: &[IpAddr]| {
+            let granted = Granted {
+                resolvers: resolvers.to_vec(),
+                ..Granted::default()
+            };
+            let target = Target::parse("shop.example").unwrap();
+            let caller = Caller::new(settings.clone(), &target, granted).unwrap();
+            let patience = Duration::from_secs(2);
+            caller.look_up("coordinator.example", patience).await
+        };
+        let own: IpAddr = [127, 0, 0, 1].into();
+        assert_eq!(look_up(&[own]).await, [IpAddr::from([192, 0, 2, 80])]);
+        assert!(look_up(&[]).await.is_empty());
+        assert!(look_up(&[[127, 0, 0, 8].into()]).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_coordinator_learns_what_the_proxy_says_to_its_own_user_and_no_password() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = vec![0; 2_048];
+                let length = stream.read(&mut head).await.unwrap();
+                let head = String::from_utf8_lossy(&head[..length]).into_owned();
+                // `me:s3cret`
+                let known = head.contains("Basic bWU6czNjcmV0");
+                let status = if known { "502 Bad" } else { "407 Who" };
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let shop = Target::parse("https://shop.example").unwrap();
+        let set = Proxy::new("https_proxy", &format!("http://me:s3cret@{address}"));
+        let shown = set.url().to_owned();
+        let granted = Granted {
+            proxies: vec![set],
+            ..Granted::default()
+        };
+        let settings = ProberSettings::of_this_system(Guard::open());
+        let caller = Caller::new(settings, &shop, granted).unwrap();
+        let request = CheckRequest {
+            purpose: Purpose::ThroughProxy,
+            way: Way {
+                proxy: Some(shown),
+                ..Way::default()
+            },
+            ..request(&shop, 1)
+        };
+        let answers = ask(&caller, Asker::Coordinator, request).await;
+        let seen: Vec<&Observation> = answers
+            .iter()
+            .filter_map(|answer| match answer {
+                Answer::Observed(observation) => Some(&**observation),
+                Answer::Done(_) => None,
+            })
+            .collect();
+        let stages: Vec<(Stage, Outcome)> = seen.iter().map(|o| (o.stage, o.outcome)).collect();
+        assert_eq!(
+            stages,
+            [
+                (Stage::Tcp, Outcome::Ok),
+                (Stage::Http, Outcome::HttpStatus)
+            ]
+        );
+        let Some(Facts::Http(http)) = &seen[1].facts else {
+            panic!("{seen:?}")
+        };
+        assert_eq!(http.status, 502, "the proxy knew its user");
+        assert!(!serde_json::to_string(&seen).unwrap().contains("s3cret"));
     }
 
     #[test]

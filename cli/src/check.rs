@@ -132,6 +132,30 @@ fn expected_addresses(given: &[IpAddr], target: &Target) -> Result<Vec<IpAddr>, 
     Ok(expected)
 }
 
+/// Why one vantage judged, in a few words.
+const fn why_alone(error: &RemoteError) -> &'static str {
+    match error {
+        RemoteError::NotResolved { .. } => "the coordinator's name does not resolve here",
+        RemoteError::Unreachable { .. } | RemoteError::TooSlow { .. } => {
+            "the coordinator cannot be reached"
+        }
+        RemoteError::Lost { .. } => "the coordinator was lost",
+        _ => "the coordinator did not help",
+    }
+}
+
+/// What would let others be asked, where this machine's resolver stands in the way.
+fn how_to_reach(error: &RemoteError) -> Option<String> {
+    let RemoteError::NotResolved { url, .. } = error else {
+        return None;
+    };
+    Some(format!(
+        "nobody else could be asked, because the coordinator's name, {}, does not resolve here: add a resolver that \
+         answers to `dns.resolvers` in the config file, or ask again when names resolve",
+        url.host()
+    ))
+}
+
 /// Whether others are asked.
 #[derive(Debug)]
 enum Company {
@@ -244,11 +268,12 @@ impl Check {
         let _ = hold.send(false);
         self.progress
             .warn(&format!("{error}; judging from this machine alone"));
-        let report = match own {
+        let mut report = match own {
             Some(report) => report,
             None => local.await,
         };
-        Ok((report, Some("the coordinator did not help".to_owned())))
+        report.verdict.next.extend(how_to_reach(&error));
+        Ok((report, Some(why_alone(&error).to_owned())))
     }
 
     /// The coordinator's report. From its acceptance on, the local investigation is held.
@@ -263,7 +288,10 @@ impl Check {
         let missing = || RemoteError::NoToken { url: url.clone() };
         let token = coordinator.token.as_ref().ok_or_else(missing)?;
         let within = ACCEPT_WITHIN.min(self.question.timeout / 5);
-        let session = Session::open(url, token, roots, &self.question, within).await?;
+        // Where this machine's resolver is what is broken, the others are needed most.
+        let name = url.host();
+        let elsewhere = caller.look_up(&name, within);
+        let session = Session::open(url, token, roots, &self.question, elsewhere, within).await?;
         let _ = hold.send(true);
         self.progress
             .tell(Event::Accepted(session.vantages.clone()));
@@ -427,6 +455,21 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("192.0.2.1 is an address itself"));
         assert!(expected_addresses(&[], &literal).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_coordinator_without_address_is_told_with_what_would_help() {
+        let url: CoordinatorUrl = "https://coordinator.example".parse().unwrap();
+        let error = RemoteError::NotResolved {
+            url: url.clone(),
+            why: "no resolver answers".into(),
+        };
+        assert!(error.to_string().ends_with("(no resolver answers)"));
+        let next = how_to_reach(&error).unwrap();
+        assert!(next.contains("coordinator.example") && next.contains("`dns.resolvers`"));
+        let other = RemoteError::NoToken { url };
+        assert_eq!(how_to_reach(&other), None);
+        assert_ne!(why_alone(&error), why_alone(&other));
     }
 
     #[test]

@@ -22,8 +22,13 @@ use crate::{
     remote::{CoordinatorUrl, InvalidCoordinatorUrl},
 };
 
-/// Controls, unless others are set: run by different operators, on both IP families, hardly ever down.
-const CONTROLS: [&str; 2] = ["https://www.cloudflare.com", "https://www.wikipedia.org"];
+/// Controls, unless others are set: run by different operators, on both IP families, hardly ever down. One is given by
+/// its address (which is in its certificate): what still answers when the resolver is what is broken.
+const CONTROLS: [&str; 3] = [
+    "https://www.cloudflare.com",
+    "https://www.wikipedia.org",
+    "tls://9.9.9.9:443",
+];
 
 /// Variables of the other programs and of logging, which may well stand in the same environment.
 const NOT_OURS: [&str; 12] = [

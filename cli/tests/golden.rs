@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onlyhere_cli::render::text;
 use onlyhere_proto::{
-    Actor, Advisory, CauseId, CauseReport, DnsFacts, Evidence, Facts, Family, LocalFacts,
+    Actor, Advisory, CauseId, CauseReport, DnsFacts, Evidence, Facts, Family, History, LocalFacts,
     Mechanism, Observation, Outcome, Purpose, REPORT_SCHEMA, RecordType, Report, ResolverKind,
     Scope, Stage, Subject, Target, Timestamp, Vantage, VantageClass, VantageName, VantageReport,
     Verdict,
@@ -87,6 +87,74 @@ fn source_address_ban() {
         format!("Confirm: {}", report.verdict.causes[0].confirm[0]),
     ];
     insta::assert_snapshot!(shown(&report, None));
+}
+
+/// A verdict with as much to say as there can be: objections, a runner-up, what would decide, and a history.
+#[test]
+fn much_to_say() {
+    let seen = |name: &str| {
+        if name == "you" {
+            Seen::both(Outcome::Timeout)
+        } else {
+            Seen::both(Outcome::Ok)
+        }
+    };
+    let mut report = report("https://shop.example", fleet(seen), Scope::SourceNetwork);
+    report.conditions.history = History {
+        last_ok: Some(Timestamp(report.started_at.0 - 17 * 60_000_000)),
+        failing_since: Some(Timestamp(report.started_at.0 - 12 * 60_000_000)),
+    };
+    report.verdict.headline = "Times out from your provider only (AS64500)".into();
+    report.verdict.confidence = 0.86;
+    report.verdict.actor = Actor::Transit;
+    report.verdict.causes = vec![CauseReport {
+        id: CauseId::RoutingFault,
+        probability: 0.71,
+        title: "Packets are lost on the way between your provider and the site, after the hop 203.0.113.129".into(),
+        confirm: vec!["`mtr -T -P 443 shop.example` ends at the same hop from another machine of your provider".into()],
+        fix: vec!["Send the ladder above to your provider".into()],
+        time_to_fix: "minutes to hours, nothing you can do yourself".into(),
+    }];
+    report.verdict.evidence = (1..=11)
+        .map(|number| {
+            let says = match number {
+                1 => "From here no answer comes from 203.0.113.80 within 3.0 s, while 5 of 5 other networks connect in 31-120 ms",
+                2 => "Packets from here get to 203.0.113.129 (hop 5 of 9) and no further; those of 3 other networks arrive",
+                10 => "Speaks against it: home-b, in your own network (AS64500), connects in 31 ms",
+                11 => "Speaks against it: with small segments it works from here, too",
+                _ => "Your other connections work: 2 of 2 controls answer",
+            };
+            let mut one = evidence(number, says);
+            one.log10_bayes_factor = if number >= 10 { -0.4 } else { 2.0 };
+            one
+        })
+        .collect();
+    report.verdict.next = vec![
+        "Runner-up: your address alone (P 0.09): a second machine behind the same provider, or a second address of yours, would tell".into(),
+        "From outside, a filter that drops and a route that leads nowhere look alike: whether other sites behind the same last hop answer decides (`mtr`)".into(),
+    ];
+    insta::assert_snapshot!(shown(&report, None));
+}
+
+/// A verdict that tells the history itself is not told it again.
+#[test]
+fn a_history_is_told_once() {
+    let mut report = report(
+        "https://shop.example",
+        fleet(|_| Seen::both(Outcome::Refused)),
+        Scope::Global,
+    );
+    report.verdict.headline = "Refused everywhere".into();
+    report.conditions.history.last_ok = Some(Timestamp(report.started_at.0 - 86_400_000_000));
+    let text = shown(&report, None);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(
+        words.join(" ").contains(
+            "Since after 2026-01-01 03:04 UTC (24 hours ago), when it was last reachable"
+        )
+    );
+    report.verdict.evidence = vec![evidence(1, "Last reachable 2026-01-01 03:04 UTC")];
+    assert!(!shown(&report, None).contains("Since"));
 }
 
 #[test]

@@ -190,6 +190,32 @@ fn variables_of_the_other_programs_do_not_disturb() {
 }
 
 #[test]
+fn the_report_says_what_listens_here_and_keeps_a_proxys_password() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let target = format!("http://{closed}");
+    let set = [("http_proxy", "http://me:s3cret@192.0.2.9:3128")];
+    let output = onlyhere(&["check", &target, "--format", "json"], &set);
+    let told = text(&output.stdout);
+    assert!(!told.contains("s3cret"), "{told}");
+    let report: serde_json::Value = serde_json::from_str(told).unwrap();
+    let local = &report["subject"]["local"];
+    assert_eq!(local["platform"], std::env::consts::OS);
+    assert_eq!(local["proxies"][0], "http_proxy=http://192.0.2.9:3128");
+    let listeners = local["listeners"].as_array().unwrap();
+    assert!(
+        listeners
+            .iter()
+            .any(|l| l["port"] == port && l["address"] == "127.0.0.1"),
+        "{listeners:?}"
+    );
+}
+
+#[test]
 fn help_and_version_go_to_stdout() {
     for (args, says) in [
         (

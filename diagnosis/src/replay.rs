@@ -219,6 +219,171 @@ fn proxy(case: &Case, group: &[Observation]) -> Option<String> {
 fn is_broken_off(request: &CheckRequest, group: &[Observation]) -> bool {
     request.purpose == Purpose::Target
         && !matches!(request.depth, Stage::Dns | Stage::Icmp)
-        && group.iter().all(|o| o.stage == Stage::Dns)
+        && group
+            .iter()
+            .all(|o| matches!(o.stage, Stage::Dns | Stage::Icmp))
         && group.iter().any(|o| o.outcome == Outcome::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use onlyhere_proto::{
+        Conditions, DnsFacts, LocalFacts, Micros, RecordType, Subject, TcpFacts, Timestamp,
+        Vantage, VantageName,
+    };
+
+    use super::*;
+
+    fn case() -> Case {
+        let you = VantageName::you();
+        let control = |text| Target::parse(text).unwrap();
+        Case {
+            check: "01JD0000000000000000000000".parse().unwrap(),
+            target: control("https://shop.example"),
+            subject: Subject {
+                vantage: Some(you.clone()),
+                public_address: None,
+                asn: None,
+                local: LocalFacts {
+                    proxies: vec![
+                        "http_proxy=http://192.0.2.3:8080".into(),
+                        "https_proxy=http://proxy.lan:3128/".into(),
+                    ],
+                    way_out: Some("eth0".into()),
+                    ..LocalFacts::default()
+                },
+            },
+            vantages: vec![Vantage::named(you)],
+            conditions: Conditions {
+                controls: vec![
+                    control("https://control.example"),
+                    control("tcp://control.example:25"),
+                ],
+                block_lists: vec!["bl.example".into()],
+                ..Conditions::default()
+            },
+        }
+    }
+
+    fn seen(purpose: Purpose, stage: Stage, host: &str, to: Option<(&str, u16)>) -> Observation {
+        Observation {
+            check: case().check,
+            request: 7,
+            sequence: 0,
+            vantage: VantageName::you(),
+            purpose,
+            stage,
+            host: host.into(),
+            source: Some("192.0.2.77".parse().unwrap()),
+            address: to.map(|(address, _)| address.parse().unwrap()),
+            port: to.map(|(_, port)| port),
+            family: None,
+            started_at: Timestamp(0),
+            elapsed_ms: Micros(1_000),
+            slot: 2,
+            outcome: Outcome::Ok,
+            said_by: None,
+            detail: None,
+            facts: None,
+        }
+    }
+
+    fn of(group: &[Observation]) -> CheckRequest {
+        asked(&case(), 7, group).unwrap()
+    }
+
+    #[test]
+    fn what_was_tried_is_told_by_host_and_port() {
+        let at = Some(("192.0.2.10", 443));
+        let request = of(&[
+            seen(Purpose::Target, Stage::Dns, "shop.example", None),
+            seen(Purpose::Target, Stage::Tcp, "shop.example", at),
+            seen(Purpose::Target, Stage::Tcp, "www.shop.example", at),
+        ]);
+        assert_eq!(request.target, case().target);
+        assert_eq!((request.depth, request.slot), (Stage::Http, 2));
+        assert!(request.addresses.is_empty());
+
+        let request = of(&[seen(Purpose::Address, Stage::Tcp, "shop.example", at)]);
+        assert_eq!(request.addresses, ["192.0.2.10".parse::<IpAddr>().unwrap()]);
+        let other = Some(("192.0.2.10", 22));
+        let request = of(&[seen(Purpose::OtherPort, Stage::Tcp, "shop.example", other)]);
+        assert_eq!((request.target.port, request.depth), (Some(22), Stage::Tcp));
+
+        for (port, index) in [(443, 0), (25, 1)] {
+            let at = Some(("192.0.2.99", port));
+            let request = of(&[seen(Purpose::Control, Stage::Tcp, "control.example", at)]);
+            assert_eq!(request.target, case().conditions.controls[index]);
+        }
+        let listed = "7.2.0.192.bl.example";
+        let request = of(&[seen(Purpose::BlockList, Stage::Dns, listed, None)]);
+        assert_eq!(request.target.host.to_string(), listed);
+        assert_eq!(
+            (request.target.layer, request.depth),
+            (Layer::Dns, Stage::Dns)
+        );
+    }
+
+    #[test]
+    fn the_way_is_told_by_what_it_left_behind() {
+        let site = Some(("192.0.2.10", 443));
+        let rung = |hop| Observation {
+            facts: Some(Facts::Tcp(TcpFacts {
+                hop: Some(hop),
+                ..TcpFacts::default()
+            })),
+            ..seen(Purpose::Ladder, Stage::Tcp, "shop.example", site)
+        };
+        assert_eq!(of(&[rung(1), rung(5), rung(3)]).way.hops, Some(5));
+
+        let other = of(&[seen(Purpose::Source, Stage::Tcp, "shop.example", site)]);
+        assert_eq!(other.way.source, Some("192.0.2.77".parse().unwrap()));
+        let small = of(&[seen(
+            Purpose::SmallSegments,
+            Stage::Tls,
+            "shop.example",
+            site,
+        )]);
+        assert_eq!(
+            (small.way.max_segment, small.depth),
+            (Some(536), Stage::Tls)
+        );
+        let direct = of(&[seen(Purpose::Direct, Stage::Tcp, "shop.example", site)]);
+        assert_eq!(direct.way.interface.as_deref(), Some("eth0"));
+
+        for (host, at, proxy) in [
+            ("shop.example", ("192.0.2.4", 3128), "http://proxy.lan:3128"),
+            (
+                "control.example",
+                ("192.0.2.3", 8080),
+                "http://192.0.2.3:8080",
+            ),
+            ("shop.example", ("192.0.2.5", 9), "http://192.0.2.5:9"),
+        ] {
+            let request = of(&[
+                seen(Purpose::ThroughProxy, Stage::Tcp, host, Some(at)),
+                seen(Purpose::ThroughProxy, Stage::Tls, host, Some(at)),
+            ]);
+            assert_eq!(request.way.proxy.as_deref(), Some(proxy));
+            assert_eq!(request.target.host.to_string(), host);
+        }
+
+        let answer = |kind, resolver: &str| Observation {
+            facts: Some(Facts::Dns(DnsFacts {
+                resolver: Some(resolver.parse().unwrap()),
+                kind,
+                record_type: RecordType::A,
+                rcode: Some(0),
+                answers: Vec::new(),
+                cname_chain: Vec::new(),
+            })),
+            ..seen(Purpose::Resolver, Stage::Dns, "shop.example", None)
+        };
+        let request = of(&[
+            answer(ResolverKind::Authoritative, "192.0.2.53"),
+            answer(ResolverKind::Configured, "192.0.2.54"),
+        ]);
+        assert!(request.authoritative && request.depth == Stage::Dns);
+        assert_eq!(request.resolvers, ["192.0.2.54".parse::<IpAddr>().unwrap()]);
+    }
 }

@@ -82,7 +82,11 @@ impl Worker {
         let hello = Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             capabilities: capabilities::labels(),
-            ..Hello::default()
+            source_addresses: self
+                .prober
+                .source_addresses()
+                .map(ToString::to_string)
+                .collect(),
         };
         // An error would mean that the receiver is gone, which is three lines below.
         let _ = outbound.send(message(ToCoordinator::Hello(hello))).await;

@@ -8,9 +8,13 @@ use figment::{
     providers::{Format, Serialized, Toml},
     value::{Dict, Map, Value},
 };
+use onlyhere_proto::limits;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::guard::{Guard, Rule};
+use crate::{
+    guard::{Guard, Rule},
+    way,
+};
 
 const PREFIX: &str = "ONLYHERE_";
 /// What other programs of the project read from the same environment.
@@ -36,7 +40,7 @@ pub struct Config {
     pub guard: GuardConfig,
     /// How much it does at once.
     pub limits: Limits,
-    /// Further addresses of this node to try from; none can be used yet.
+    /// Further addresses of this node to try from; the coordinator is told of them.
     #[serde(deserialize_with = "list")]
     pub source_addresses: Vec<IpAddr>,
     /// Labels of this node; the coordinator's token gives them for now.
@@ -140,11 +144,7 @@ impl Config {
     }
 
     fn check(self) -> Result<Self, InvalidConfig> {
-        if !self.source_addresses.is_empty() {
-            return Err(InvalidConfig::NotYet(
-                "source_addresses is set, but this version tries from one address only: leave it out",
-            ));
-        }
+        self.check_source_addresses()?;
         if !self.labels.is_empty() {
             return Err(InvalidConfig::NotYet(
                 "labels is set, but a probe's labels come from its join token \
@@ -165,6 +165,27 @@ impl Config {
             }
         }
         Ok(self)
+    }
+
+    /// Each must be this machine's own: what cannot be tried from is better said now than by every check.
+    fn check_source_addresses(&self) -> Result<(), InvalidConfig> {
+        let wrong = |why| {
+            Err(InvalidConfig::Value {
+                place: "settings".to_owned(),
+                key: "source_addresses".to_owned(),
+                why,
+            })
+        };
+        let (all, most) = (&self.source_addresses, limits::SOURCE_ADDRESSES);
+        if all.len() > most {
+            return wrong(format!("{} are too many, {most} may be named", all.len()));
+        }
+        match all.iter().find(|address| !way::is_own(**address)) {
+            Some(address) => wrong(format!(
+                "{address} is none of this machine's addresses (ip address lists them)"
+            )),
+            None => Ok(()),
+        }
     }
 
     /// The guard as set.
@@ -311,6 +332,8 @@ mod tests {
         assert_eq!(config.guard.allow, rules);
         assert_eq!(config.guard.deny.len(), 1);
         assert_eq!(config.limits.attempts, 7);
+        let own = load("", &[("ONLYHERE_SOURCE_ADDRESSES", "127.0.0.1, ::1")]).unwrap();
+        assert_eq!(own.source_addresses.len(), 2);
         let config = load(
             "",
             &[("ONLYHERE_GUARD__DENY", "[\"a.example:25\", \"10.0.0.0/8\"]")],
@@ -358,9 +381,24 @@ mod tests {
                 "FILE: limits.attempts: invalid type: found string \"many\", expected usize",
             ),
             (
-                "source_addresses = ['192.0.2.1']\n",
+                "source_addresses = ['127.0.0.1', '192.0.2.1']\n",
                 None,
-                "source_addresses is set, but",
+                "settings: source_addresses: 192.0.2.1 is none of this machine's addresses",
+            ),
+            (
+                "source_addresses = ['0.0.0.0']\n",
+                None,
+                "settings: source_addresses: 0.0.0.0 is none of this machine's addresses",
+            ),
+            (
+                "",
+                Some(("ONLYHERE_SOURCE_ADDRESSES", "::1, eth0")),
+                "environment: source_addresses: invalid IP address syntax",
+            ),
+            (
+                "source_addresses = ['::1', '::1', '::1', '::1', '::1', '::1', '::1', '::1', '::1']\n",
+                None,
+                "settings: source_addresses: 9 are too many, 8 may be named",
             ),
             ("[labels]\ncity = 'fra'\n", None, "labels is set, but"),
             ("[guard\n", None, "FILE: TOML: "),

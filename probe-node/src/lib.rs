@@ -1,9 +1,10 @@
 //! One vantage: a [`CheckRequest`](onlyhere_proto::CheckRequest) goes in, [`Observation`](onlyhere_proto::Observation)s
 //! come out. It sees and never judges: what the observations mean is decided elsewhere.
 //!
-//! The way of a request: [`Prober::run`] -> `visit` (`resolve`, then every address on its own, stage by stage) ->
-//! `probe` (one file per protocol) -> `classify` (raw error to outcome) -> an observation in the caller's channel.
-//! [`guard`] decides before every packet whether the target may be tried at all.
+//! The way of a request: [`Prober::run`] -> `visit` (`resolve`, then every address on its own) -> `climb`, stage by stage,
+//! or `ladder`, hop by hop -> `probe` (one file per protocol) -> `classify` (raw error to outcome) -> an observation in the
+//! caller's channel. `way` and `proxy` lead past the ordinary route, `authoritative` past the resolvers. [`guard`] decides
+//! before every packet whether the target may be tried at all.
 //!
 //! The daemon around it: `enrol` gets a certificate, `attach` keeps the stream to the coordinator.
 
@@ -12,6 +13,7 @@ mod authoritative;
 pub mod capabilities;
 mod channel;
 mod classify;
+mod climb;
 pub mod command;
 pub mod config;
 pub mod daemon;
@@ -36,3 +38,4 @@ mod way;
 
 pub use guard::Guard;
 pub use prober::{Prober, ProberError, ProberSettings};
+pub use proxy::ProxyCredentials;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Guard,
     pace::Pace,
+    proxy::ProxyCredentials,
     timing::TimingThread,
     trust,
     visit::{self, Visit},
@@ -31,6 +32,8 @@ pub struct ProberSettings {
     pub per_address: Option<usize>,
     /// Further addresses of this machine that may be tried from, besides what its owner asks for himself.
     pub source_addresses: Vec<IpAddr>,
+    /// What proxies of this machine want to hear.
+    pub proxy_credentials: Vec<ProxyCredentials>,
     /// The hosts file, read anew for every request.
     pub hosts_file: PathBuf,
     /// The system's resolvers, read anew for every request.
@@ -48,6 +51,7 @@ impl ProberSettings {
             in_flight: 100,
             per_address: None,
             source_addresses: Vec::new(),
+            proxy_credentials: Vec::new(),
             hosts_file: "/etc/hosts".into(),
             resolv_conf: "/etc/resolv.conf".into(),
             dns_port: 53,
@@ -125,6 +129,11 @@ impl Prober {
             () = sink.closed() => {}
             () = visit.walk() => {}
         }
+    }
+
+    /// Further addresses that may be tried from.
+    pub(crate) fn source_addresses(&self) -> impl Iterator<Item = &IpAddr> {
+        self.shared.settings.source_addresses.iter()
     }
 
     /// The observation of a vantage that cannot take a request on.

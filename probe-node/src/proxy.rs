@@ -10,6 +10,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::HeaderValue;
 use onlyhere_proto::{Family, Host, Layer, Outcome, Stage, Target};
 use url::Url;
 
@@ -17,6 +19,39 @@ use crate::{classify::Failure, hosts, probe::Seen, resolve, visit::Visit};
 
 /// Addresses of a proxy that are tried, one after the other.
 const ADDRESSES: usize = 4;
+
+/// What a proxy wants to hear from whoever uses it. Known to this process alone: no request carries it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyCredentials {
+    proxy: String,
+    authorization: HeaderValue,
+}
+
+impl ProxyCredentials {
+    /// User and password (RFC 7617) for the proxy of this URL, written as requests write it: `http://HOST:PORT`.
+    pub fn basic(proxy: &str, user: &str, password: &str) -> Self {
+        let pair = STANDARD.encode(format!("{user}:{password}"));
+        let mut authorization = HeaderValue::try_from(format!("Basic {pair}"))
+            .expect("base64 holds nothing but printable ASCII");
+        authorization.set_sensitive(true);
+        Self {
+            proxy: proxy.to_owned(),
+            authorization,
+        }
+    }
+
+    /// The `Proxy-Authorization` for the proxy of a way, if it wants one.
+    pub(crate) fn of(all: &[Self], proxy: &str) -> Option<HeaderValue> {
+        let its = all.iter().find(|credentials| credentials.proxy == proxy);
+        its.map(|credentials| credentials.authorization.clone())
+    }
+}
+
+impl fmt::Debug for ProxyCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProxyCredentials({})", self.proxy)
+    }
+}
 
 /// Where a proxy listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +76,7 @@ impl Proxy {
             ));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("a proxy that wants a password is not spoken to".to_owned());
+            return Err("a request carries no password for a proxy".to_owned());
         }
         let host = url.host_str().unwrap_or_default();
         Ok(Self {
@@ -154,7 +189,7 @@ mod tests {
             ),
             (
                 "http://me:secret@proxy.example",
-                "a proxy that wants a password is not spoken to",
+                "a request carries no password for a proxy",
             ),
             (
                 "proxy.example",

@@ -1,5 +1,6 @@
-//! The walk over one request: judge the name, resolve it, then climb every address of both families on its own, stage
-//! by stage, and say each stage as soon as it is known. Happy eyeballs would hide a dead address; nothing here does.
+//! The walk over one request: judge the way and the name, resolve it, then try every address of both families on its own
+//! ([`crate::climb`], [`crate::ladder`]) and say each stage as soon as it is known. Happy eyeballs would hide a dead
+//! address; nothing here does.
 
 use std::{
     collections::HashSet,
@@ -13,12 +14,12 @@ use std::{
 };
 
 use futures::{
-    future::{BoxFuture, FutureExt, join, join_all},
+    future::{join, join_all},
     stream::{FuturesUnordered, StreamExt},
 };
 use onlyhere_proto::{
-    CheckRequest, Facts, Family, Host, Layer, Micros, Observation, Outcome, Stage, Target,
-    Timestamp, VantageName, limits, limits::plain_text,
+    CheckRequest, Facts, Family, Host, Micros, Observation, Outcome, Stage, Target, Timestamp,
+    VantageName, limits, limits::plain_text,
 };
 use tokio::sync::{SemaphorePermit, mpsc};
 
@@ -26,8 +27,6 @@ use crate::{
     Guard,
     probe::{Attempt, Connection, Question, Seen, Step, probe},
     prober::Shared,
-    proxy,
-    redirect::{self, Redirect},
     resolve,
     way::{self, SocketWay},
 };
@@ -47,7 +46,7 @@ pub(crate) struct Visit<'a> {
     sequence: AtomicU32,
     connections_left: AtomicU32,
     /// Pages that redirects led to, so that not every address leads there again.
-    followed: Mutex<HashSet<String>>,
+    pub(crate) followed: Mutex<HashSet<String>>,
 }
 
 impl<'a> Visit<'a> {
@@ -101,7 +100,7 @@ impl<'a> Visit<'a> {
     }
 
     /// Tries a target: the request's own, or one that a redirect leads to along `trail`.
-    async fn target(&self, target: &Target, addresses: &[IpAddr], trail: &[String]) {
+    pub(crate) async fn target(&self, target: &Target, addresses: &[IpAddr], trail: &[String]) {
         let depth = if trail.is_empty() {
             self.request.depth
         } else {
@@ -194,98 +193,6 @@ impl<'a> Visit<'a> {
         join(ping, climb).await;
     }
 
-    async fn connect(&self, target: &Target, address: IpAddr, depth: Stage, trail: &[String]) {
-        let Some(port) = target.port else {
-            let seen = Seen::not_measured("the target has no port to connect to");
-            return self.say_of(target, Stage::Tcp, Some(address), seen).await;
-        };
-        let to = SocketAddr::new(address, port);
-        self.climb(target, to, depth, trail).await;
-    }
-
-    /// TCP, TLS, HTTP, as far as asked and as far as they succeed; then where a redirect leads. `to` is an address of the
-    /// target, or of the proxy that the way leads through. Whether a connection was opened.
-    pub(crate) async fn climb(
-        &self,
-        target: &Target,
-        to: SocketAddr,
-        depth: Stage,
-        trail: &[String],
-    ) -> bool {
-        let mut attempt = self.attempt(target, to, None);
-        attempt.proxied = self.request.way.proxy.is_some();
-        if let Some(why) = self.no_connection(to.ip()) {
-            self.say(Stage::Tcp, &attempt, now(), Seen::not_measured(why))
-                .await;
-            return false;
-        }
-        let Some(permit) = self.permit(Stage::Tcp, &attempt).await else {
-            return false;
-        };
-        for stage in stages(target, depth) {
-            let (started_at, mut seen) = self.measure(stage, &mut attempt).await;
-            let redirect = redirect::of(target, &seen, trail);
-            if let Redirect::Stops(why) = &redirect {
-                seen.detail = Some(why.clone());
-            }
-            let succeeded = seen.outcome == Outcome::Ok;
-            self.say(stage, &attempt, started_at, seen).await;
-            if let Redirect::To(next) = redirect {
-                // Both are given back first: the next page needs them.
-                drop((permit, attempt));
-                self.follow(target, to, *next, trail).await;
-                return true;
-            }
-            if !succeeded {
-                return stage != Stage::Tcp;
-            }
-            if stage == Stage::Tcp && !self.is_through(depth, &mut attempt).await {
-                return true;
-            }
-        }
-        true
-    }
-
-    /// Whether the way leads on: past a proxy it needs a tunnel, and what a proxy says instead is told.
-    async fn is_through(&self, depth: Stage, attempt: &mut Attempt<'_>) -> bool {
-        if !attempt.proxied || !proxy::needs_tunnel(attempt.target, depth) {
-            return true;
-        }
-        let (started_at, seen) = self.measure(Step::Tunnel, attempt).await;
-        let opened = seen.outcome == Outcome::Ok;
-        if !opened {
-            self.say(Stage::Http, attempt, started_at, seen).await;
-        }
-        opened
-    }
-
-    /// Another page of the same server is asked for at the same address; another server is a visit of its own, made
-    /// once however many addresses lead there.
-    fn follow<'b>(
-        &'b self,
-        from: &'b Target,
-        to: SocketAddr,
-        next: Target,
-        trail: &'b [String],
-    ) -> BoxFuture<'b, ()> {
-        async move {
-            let mut trail = trail.to_vec();
-            trail.push(redirect::url_of(from));
-            if redirect::same_server(from, &next) {
-                self.climb(&next, to, Stage::Http, &trail).await;
-                return;
-            }
-            let is_new = {
-                let mut followed = self.followed.lock().unwrap_or_else(|p| p.into_inner());
-                followed.insert(redirect::url_of(&next))
-            };
-            if is_new {
-                self.target(&next, &[], &trail).await;
-            }
-        }
-        .boxed()
-    }
-
     pub(crate) fn attempt<'b>(
         &'b self,
         target: &'b Target,
@@ -299,6 +206,7 @@ impl<'a> Visit<'a> {
             timeout: self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT),
             way: SocketWay::of(&self.request.way),
             proxied: false,
+            authorization: None,
             connection: Connection::None,
             timing: &self.shared.timing,
             verifier: &self.shared.verifier,
@@ -317,7 +225,11 @@ impl<'a> Visit<'a> {
     }
 
     /// A turn among the attempts of the whole process; who gets none before the deadline says so.
-    async fn permit(&self, stage: Stage, attempt: &Attempt<'_>) -> Option<SemaphorePermit<'a>> {
+    pub(crate) async fn permit(
+        &self,
+        stage: Stage,
+        attempt: &Attempt<'_>,
+    ) -> Option<SemaphorePermit<'a>> {
         let turn = self.turn().await;
         if turn.is_none() {
             let seen = Seen::not_measured(BUSY);
@@ -341,7 +253,11 @@ impl<'a> Visit<'a> {
     }
 
     /// Tries one step within what the request's deadline leaves of the attempt's time.
-    async fn measure(&self, step: impl Into<Step>, attempt: &mut Attempt<'_>) -> (Timestamp, Seen) {
+    pub(crate) async fn measure(
+        &self,
+        step: impl Into<Step>,
+        attempt: &mut Attempt<'_>,
+    ) -> (Timestamp, Seen) {
         let full = self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT);
         self.measure_within(step, attempt, full).await
     }
@@ -492,20 +408,6 @@ fn observation(
     }
 }
 
-fn stages(target: &Target, depth: Stage) -> impl Iterator<Item = Stage> {
-    let web = matches!(target.layer, Layer::Http | Layer::Https);
-    [
-        (Stage::Tcp, true),
-        (
-            Stage::Tls,
-            target.is_tls() && matches!(depth, Stage::Tls | Stage::Http),
-        ),
-        (Stage::Http, web && depth == Stage::Http),
-    ]
-    .into_iter()
-    .filter_map(|(stage, wanted)| wanted.then_some(stage))
-}
-
 fn same_family(a: IpAddr, b: IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4()
 }
@@ -514,24 +416,4 @@ pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let micros = since.unwrap_or(Duration::ZERO).as_micros();
     Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_stages_are_those_of_the_layer_down_to_the_depth_asked() {
-        let of = |target: &str, depth| {
-            stages(&Target::parse(target).unwrap(), depth).collect::<Vec<_>>()
-        };
-        use Stage::{Http, Tcp, Tls};
-        assert_eq!(of("https://a.example", Http), [Tcp, Tls, Http]);
-        assert_eq!(of("https://a.example", Tls), [Tcp, Tls]);
-        assert_eq!(of("https://a.example", Tcp), [Tcp]);
-        assert_eq!(of("http://a.example", Http), [Tcp, Http]);
-        assert_eq!(of("http://a.example", Tls), [Tcp]);
-        assert_eq!(of("tls://a.example:853", Http), [Tcp, Tls]);
-        assert_eq!(of("ssh://a.example", Http), [Tcp]);
-    }
 }

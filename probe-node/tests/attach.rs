@@ -19,6 +19,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use onlyhere_probe_node::{
+    Prober, ProberSettings,
     attach::Worker,
     daemon::Attachment,
     enrol::{self, EnrolError},
@@ -232,6 +233,7 @@ impl Coordinator {
             FromProbe::Hello(hello) => {
                 assert_eq!(hello.version, env!("CARGO_PKG_VERSION"));
                 assert!(hello.capabilities.contains(&"error_queue".to_owned()));
+                assert_eq!(hello.source_addresses, ["127.0.0.7"]);
             }
             other => panic!("no greeting: {other:?}"),
         }
@@ -286,7 +288,11 @@ async fn run(coordinator: &Coordinator, ground: &Ground, requests: usize) -> Run
         Err(_) => enrol::join(&coordinator.token(), None, &dir).await.unwrap(),
     };
     let worker = Worker {
-        prober: ground.prober(),
+        prober: Prober::new(ProberSettings {
+            source_addresses: vec![[127, 0, 0, 7].into()],
+            ..ground.settings.clone()
+        })
+        .unwrap(),
         name: identity.name.clone(),
         requests,
     };

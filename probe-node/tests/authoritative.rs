@@ -18,13 +18,16 @@ use onlyhere_proto::{
 };
 use tokio::{net::UdpSocket, task::JoinHandle};
 
+/// A server's name, and its address where it is given along.
+type Glue = (&'static str, Option<Ipv4Addr>);
+
 /// What a server says of a name and a type.
 #[derive(Clone, Default)]
 struct Script {
     /// Records of the answer section, by owner and type.
     answers: HashMap<(String, Rr), Vec<Record>>,
     /// A zone below and its servers, with addresses where they are given along.
-    refers: Option<(&'static str, Vec<(&'static str, Option<Ipv4Addr>)>)>,
+    refers: Option<(&'static str, Vec<Glue>)>,
     /// For everything else.
     code: Option<ResponseCode>,
     /// Whether it answers for its zone, or for anything at all.
@@ -103,11 +106,13 @@ fn name(text: &str) -> Name {
     name
 }
 
+/// Server, name, type, recursion desired.
+type Log = Arc<Mutex<Vec<(IpAddr, String, Rr, bool)>>>;
+
 /// Servers at loopback addresses and one port; what they were asked stands in the log.
 struct Servers {
     port: u16,
-    /// Server, name, type, recursion desired.
-    log: Arc<Mutex<Vec<(IpAddr, String, Rr, bool)>>>,
+    log: Log,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -138,7 +143,7 @@ impl Servers {
     }
 
     fn serve(port: u16, bound: Vec<(UdpSocket, Script)>) -> Self {
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Log::default();
         let tasks = bound.into_iter().map(|(socket, script)| {
             let log = log.clone();
             tokio::spawn(async move {

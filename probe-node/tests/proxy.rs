@@ -10,7 +10,8 @@ use std::{
 };
 
 use ground::{Ground, Server, http, only, request, server_config, stages};
-use onlyhere_proto::{CheckRequest, Observation, Outcome, Purpose, Stage};
+use onlyhere_probe_node::ProxyCredentials;
+use onlyhere_proto::{CheckRequest, Facts, Observation, Outcome, Purpose, Stage};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::TcpStream,
@@ -68,6 +69,53 @@ fn url(server: &Server) -> String {
 
 fn detail(observation: &Observation) -> &str {
     observation.detail.as_deref().unwrap_or_default()
+}
+
+/// A proxy that wants `Aladdin` and his password (RFC 7617, 2), and says 407 to everybody else and 204 to him.
+async fn gatekeeper() -> Server {
+    Server::tcp(|mut client| async move {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match client.read_u8().await {
+                Ok(byte) => head.push(byte),
+                Err(_) => return,
+            }
+        }
+        let text = String::from_utf8(head).unwrap().to_lowercase();
+        let him = "proxy-authorization: basic qwxhzgrpbjpvcgvuihnlc2ftzq==";
+        let answer = match (text.contains(him), text.starts_with("connect ")) {
+            (false, _) => "HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n",
+            (true, true) => "HTTP/1.1 503 Not today\r\nContent-Length: 0\r\n\r\n",
+            (true, false) => OK,
+        };
+        client.write_all(answer.as_bytes()).await.unwrap();
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_a_password_gets_this_machines_own_and_no_other_proxy_does() {
+    let mut ground = Ground::new();
+    let (one, other) = (gatekeeper().await, gatekeeper().await);
+    let credentials = ProxyCredentials::basic(&url(&one), "Aladdin", "open sesame");
+    assert!(!format!("{credentials:?}").contains("QWxh"));
+    ground.settings.proxy_credentials = vec![credentials];
+    for (target, proxy, status) in [
+        ("https://shop.example", &one, 503),
+        ("https://shop.example", &other, 407),
+        ("http://shop.example", &one, 200),
+        ("http://shop.example", &other, 407),
+    ] {
+        let all = ground.ask(through(target, &url(proxy))).await;
+        let Some(Facts::Http(http)) = &all.last().unwrap().facts else {
+            panic!("{target}: {all:?}")
+        };
+        assert_eq!(http.status, status, "{target}");
+        for observation in &all {
+            let told = serde_json::to_string(observation).unwrap();
+            assert!(!told.contains("sesame") && !told.contains("QWxh"), "{told}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -233,7 +281,7 @@ async fn a_proxy_that_is_not_there_is_told_as_tcp() {
     // What cannot be spoken to.
     for (proxy, says) in [
         ("https://proxy.example", "plain HTTP only"),
-        ("http://me:secret@proxy.example", "password"),
+        ("http://me:secret@proxy.example", "carries no password"),
         ("nonsense", "no URL"),
     ] {
         let all = ground.ask(through("https://shop.example", proxy)).await;

@@ -356,6 +356,10 @@ fn an_interceptor_shows_its_own_certificate_behind_its_gateway_only() {
                     assert!(said.contains("< server: nginx"), "{said}");
                 }
             }
+            let stage = set(
+                "[[fault]]\ndo.intercept_tls = { host = \"gateway\", trusted_by = [\"caller\"] }\n",
+            );
+            assert_eq!(shop(&stage, "caller", "-4"), (0, "200".into()));
         },
     );
 }

@@ -20,16 +20,17 @@ use super::{CoordinatorUrl, RemoteError};
 /// Head start of one address over the next (RFC 8305 recommends 250 ms and permits from 100 ms).
 const STAGGER: Duration = Duration::from_millis(150);
 
-/// Connects, without a limit of time: the caller sets it.
+/// Connects to one of these addresses, without a limit of time: the caller sets it.
 pub(super) async fn connect(
     url: &CoordinatorUrl,
+    addresses: Vec<SocketAddr>,
     roots: Arc<RootCertStore>,
 ) -> Result<Channel, RemoteError> {
     let unreachable = |why: String| RemoteError::Unreachable {
         url: url.clone(),
         why: limits::plain_text(&why, limits::TEXT),
     };
-    let stream = dial(url)
+    let stream = dial(addresses)
         .await
         .map_err(|error| unreachable(plain(&error)))?;
     if url.is_tls() {
@@ -40,12 +41,9 @@ pub(super) async fn connect(
     }
 }
 
-async fn dial(url: &CoordinatorUrl) -> io::Result<TcpStream> {
-    let addresses = tokio::net::lookup_host((url.host(), url.port()))
-        .await
-        .map_err(|error| io::Error::other(format!("its name does not resolve ({error})")))?;
+async fn dial(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut race = JoinSet::new();
-    for (address, turn) in alternating(addresses.collect())
+    for (address, turn) in alternating(addresses)
         .into_iter()
         .take(limits::ADDRESSES)
         .zip(0..)
@@ -178,7 +176,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let url: CoordinatorUrl = format!("http://127.0.0.1:{port}").parse().unwrap();
-        let error = connect(&url, Arc::new(RootCertStore::empty()))
+        let addresses = vec![([127, 0, 0, 1], port).into()];
+        let error = connect(&url, addresses, Arc::new(RootCertStore::empty()))
             .await
             .expect_err("nobody listens")
             .to_string();

@@ -23,6 +23,14 @@ pub enum RemoteError {
         /// Which coordinator.
         url: CoordinatorUrl,
     },
+    /// Nobody knows where it is.
+    #[error("the coordinator {url} cannot be reached: its name does not resolve ({why})")]
+    NotResolved {
+        /// Which coordinator.
+        url: CoordinatorUrl,
+        /// What the resolvers said.
+        why: String,
+    },
     /// No connection.
     #[error("the coordinator {url} cannot be reached: {why}")]
     Unreachable {

@@ -2,10 +2,11 @@
 
 mod connect;
 mod error;
+mod resolve;
 mod session;
 mod url;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use onlyhere_proto::{Selector, Vantage, limits, wire};
 use tonic::{Request, metadata::MetadataValue, transport::Channel};
@@ -17,6 +18,9 @@ pub use url::{CoordinatorUrl, InvalidCoordinatorUrl};
 
 use crate::settings::Token;
 
+/// For the coordinator's name, where nothing else limits it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Who is attached now, as far as the selector matches; all without one.
 pub async fn list_vantages(
     url: &CoordinatorUrl,
@@ -26,7 +30,8 @@ pub async fn list_vantages(
     let selector = selector.map(ToString::to_string).unwrap_or_default();
     let request = authorized(wire::ListVantagesRequest { selector }, token);
     let roots = Arc::new(onlyhere_probe_node::trust::roots());
-    let answer = client(connect::connect(url, roots).await?)
+    let addresses = resolve::addresses(url, std::future::ready(Vec::new()), PATIENCE).await?;
+    let answer = client(connect::connect(url, addresses, roots).await?)
         .list_vantages(request)
         .await
         .map_err(|status| RemoteError::from_status(url, &status))?;

@@ -1,13 +1,18 @@
 //! One check on the coordinator's side: it asks the other vantages and this one, and concludes.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use onlyhere_proto::{
     CheckId, CheckRequest, Invalid, LocalFacts, Observation, Report, Selector, Symptom, Target,
     Vantage, Verdict, limits, wire,
 };
 use rustls::RootCertStore;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
@@ -16,7 +21,7 @@ use wire::{
     public_service_check_response::Message as Incoming,
 };
 
-use super::{CoordinatorUrl, RemoteError, authorized, client, connect};
+use super::{CoordinatorUrl, RemoteError, authorized, client, connect, resolve};
 use crate::{
     caller::{Answer, Asker, Caller},
     render::progress::{Event, Watch},
@@ -59,16 +64,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, asks, and waits until the coordinator has accepted, all within `within`.
+    /// Connects, asks, and waits until the coordinator has accepted, all within `within`. `elsewhere` gives its
+    /// addresses where the system's resolver does not.
     pub async fn open(
         url: &CoordinatorUrl,
         token: &Token,
         roots: Arc<RootCertStore>,
         question: &Question,
+        elsewhere: impl Future<Output = Vec<IpAddr>>,
         within: Duration,
     ) -> Result<Self, RemoteError> {
-        let opening = Self::open_unhurried(url, token, roots, question);
-        tokio::time::timeout(within, opening)
+        let until = Instant::now() + within;
+        let addresses = resolve::addresses(url, elsewhere, within).await?;
+        let opening = Self::open_unhurried(url, addresses, token, roots, question);
+        tokio::time::timeout_at(until, opening)
             .await
             .unwrap_or_else(|_| {
                 Err(RemoteError::TooSlow {
@@ -80,11 +89,12 @@ impl Session {
 
     async fn open_unhurried(
         url: &CoordinatorUrl,
+        addresses: Vec<SocketAddr>,
         token: &Token,
         roots: Arc<RootCertStore>,
         question: &Question,
     ) -> Result<Self, RemoteError> {
-        let channel = connect::connect(url, roots).await?;
+        let channel = connect::connect(url, addresses, roots).await?;
         let (outgoing, messages) = mpsc::channel(64);
         // The channel is new and empty: this cannot fail.
         let _ = outgoing.try_send(wire::PublicServiceCheckRequest {

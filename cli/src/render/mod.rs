@@ -3,6 +3,7 @@
 //! Whatever comes from outside passes `page::clean` before it reaches a terminal. Colours are written always and
 //! taken out by the stream where it is no terminal or `NO_COLOR` is set.
 
+mod history;
 pub(crate) mod page;
 pub mod progress;
 mod style;

@@ -142,7 +142,10 @@ fn tokens(text: &str, room: usize) -> Vec<String> {
     let mut open = false;
     for word in text.split_whitespace() {
         let joined = match tokens.last_mut() {
-            Some(last) if open && width_of(last) + 1 + width_of(word) <= room => {
+            Some(last)
+                if (open || is_unit_of(last, word))
+                    && width_of(last) + 1 + width_of(word) <= room =>
+            {
                 last.push(' ');
                 last.push_str(word);
                 true
@@ -157,6 +160,12 @@ fn tokens(text: &str, room: usize) -> Vec<String> {
         }
     }
     tokens
+}
+
+/// A number is not parted from its unit.
+fn is_unit_of(number: &str, word: &str) -> bool {
+    let unit = word.trim_end_matches([',', '.', ';', ':', ')']);
+    matches!(unit, "ms" | "s" | "min") && number.ends_with(|c: char| c.is_ascii_digit())
 }
 
 fn pieces(word: &str, room: usize) -> Vec<String> {
@@ -198,6 +207,10 @@ mod tests {
             "  1. run\n     `fail2ban-client status`\n     on the server, then look\n"
         );
         assert_eq!(page(40, "", 0, ""), "\n");
+        assert_eq!(
+            page(24, "", 0, "it connects after all in 31 ms, they say"),
+            "it connects after all in\n31 ms, they say\n"
+        );
     }
 
     #[test]

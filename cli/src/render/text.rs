@@ -1,9 +1,10 @@
 //! The report for people: the verdict first, then who must do what, then what it stands on.
 
-use onlyhere_proto::{Actor, CauseReport, Report, Scope, Verdict};
+use onlyhere_proto::{Actor, CauseReport, Evidence, Report, Scope, Verdict};
 
 use super::{
-    page::{Page, fit, width_of},
+    history,
+    page::{Page, width_of},
     style::{BAD, BOLD, CARE, DIM, GOOD, PLAIN},
     summary::time,
     table,
@@ -18,12 +19,17 @@ const WORTH_MENDING: f64 = 0.2;
 /// Causes named besides the first.
 const FURTHER: usize = 3;
 
+/// Sentences of evidence shown, so that the vantages stay on the screen.
+const EVIDENCE: usize = 8;
+/// Of those, what speaks against the verdict.
+const OBJECTIONS: usize = 3;
+
 /// Draws a report in `width` columns. `alone` says why it is one vantage's word, where it is.
 pub fn report(report: &Report, alone: Option<&str>, width: usize) -> String {
     let mut page = Page::new(width);
     headline(&mut page, report);
     if report.verdict.scope != Scope::Ok {
-        facts(&mut page, &report.verdict);
+        facts(&mut page, report);
         remedies(&mut page, &report.verdict);
     }
     evidence(&mut page, &report.verdict);
@@ -86,7 +92,8 @@ fn tried_from(report: &Report) -> String {
     }
 }
 
-fn facts(page: &mut Page, verdict: &Verdict) {
+fn facts(page: &mut Page, report: &Report) {
+    let verdict = &report.verdict;
     page.gap();
     if let Some((first, rest)) = verdict.causes.split_first() {
         let label = if verdict.scope == Scope::Inconclusive {
@@ -108,6 +115,9 @@ fn facts(page: &mut Page, verdict: &Verdict) {
                 PLAIN,
             );
         }
+    }
+    if let Some(since) = history::since(report, &shown_evidence(&verdict.evidence)) {
+        page.paragraph("  Since", DIM, FACTS, &since, PLAIN);
     }
     page.paragraph("  Certainty", DIM, FACTS, &certainty(verdict), PLAIN);
     page.paragraph("  Who acts", DIM, FACTS, who_acts(verdict.actor), PLAIN);
@@ -176,19 +186,22 @@ fn remedies(page: &mut Page, verdict: &Verdict) {
             _ => format!("If {}", lower_first(&cause.title)),
         };
         page.gap();
-        let room = page
-            .width()
-            .saturating_sub(width_of(&cause.time_to_fix) + 2);
-        page.line(&[
-            (&fit(&title, room), BOLD),
-            ("  ", PLAIN),
-            (&cause.time_to_fix, DIM),
-        ]);
+        heading(page, &title, &cause.time_to_fix);
         items(page, &cause.fix);
         if !cause.confirm.is_empty() {
             page.line(&[("  To make sure:", DIM)]);
             items(page, &cause.confirm);
         }
+    }
+}
+
+/// A title and how long it takes, on one line where both fit.
+fn heading(page: &mut Page, title: &str, time_to_fix: &str) {
+    if width_of(title) + 2 + width_of(time_to_fix) <= page.width() {
+        page.line(&[(title, BOLD), ("  ", PLAIN), (time_to_fix, DIM)]);
+    } else {
+        page.paragraph("", PLAIN, 0, title, BOLD);
+        page.paragraph("  ", PLAIN, 2, time_to_fix, DIM);
     }
 }
 
@@ -209,26 +222,45 @@ fn upper_first(text: &str) -> String {
     first.collect::<String>() + chars.as_str()
 }
 
+/// What weighs most, and whatever speaks against the verdict.
 fn evidence(page: &mut Page, verdict: &Verdict) {
-    if verdict.evidence.is_empty() {
+    let shown = shown_evidence(&verdict.evidence);
+    if shown.is_empty() {
         return;
     }
     section(page, "Evidence");
-    let widest = verdict
-        .evidence
-        .iter()
-        .map(|e| e.id.chars().count())
-        .max()
-        .unwrap_or(0);
-    for evidence in &verdict.evidence {
-        page.paragraph(
-            &format!("  {}", evidence.id),
-            DIM,
-            4 + widest,
-            &evidence.says,
-            PLAIN,
-        );
+    let widths = shown.iter().map(|e| e.id.chars().count());
+    let hang = 4 + widths.max().unwrap_or(0);
+    for evidence in &shown {
+        let style = if objects(evidence) { CARE } else { DIM };
+        let id = format!("  {}", evidence.id);
+        page.paragraph(&id, style, hang, &evidence.says, PLAIN);
     }
+    let left_out = verdict.evidence.len() - shown.len();
+    if left_out > 0 {
+        let more = format!("and {left_out} that weigh less; --format json has them all");
+        page.paragraph("", PLAIN, hang, &more, DIM);
+    }
+}
+
+fn objects(evidence: &Evidence) -> bool {
+    evidence.log10_bayes_factor < 0.0
+}
+
+/// In the order given. An objection is not left out for a further confirmation.
+fn shown_evidence(all: &[Evidence]) -> Vec<&Evidence> {
+    let objections = all.iter().filter(|e| objects(e)).count().min(OBJECTIONS);
+    let (mut supports, mut objected) = (0, 0);
+    let keep = |evidence: &&Evidence| {
+        let (count, most) = if objects(evidence) {
+            (&mut objected, objections)
+        } else {
+            (&mut supports, EVIDENCE - objections)
+        };
+        *count += 1;
+        *count <= most
+    };
+    all.iter().filter(keep).collect()
 }
 
 fn advisories(page: &mut Page, verdict: &Verdict) {

@@ -12,16 +12,16 @@ use onlyhere_proto::{
 use crate::network::{Network, Question, Step, Trip};
 
 /// When all checks begin: 2026-05-04T10:00:00Z.
-pub const EPOCH_S: i64 = 1_777_888_800;
+pub(crate) const EPOCH_S: i64 = 1_777_888_800;
 /// Rungs of a ladder that are under way at one time, and what a silent one costs.
 const RUNGS_AT_ONCE: f64 = 4.0;
 const RUNG_MS: f64 = 1_000.0;
 
 /// What came of a request: when each observation was ready (since receipt, ms), and when nothing was left to do.
 #[derive(Debug)]
-pub struct Answer {
-    pub observations: Vec<(f64, Observation)>,
-    pub done_ms: f64,
+pub(crate) struct Answer {
+    pub(crate) observations: Vec<(f64, Observation)>,
+    pub(crate) done_ms: f64,
 }
 
 /// One request under way at one station.
@@ -35,7 +35,7 @@ struct Visit<'a, N: Network + ?Sized> {
 }
 
 /// Carries a request out, received at `received` (ms since the beginning).
-pub fn answer<N: Network + ?Sized>(
+pub(crate) fn answer<N: Network + ?Sized>(
     network: &mut N,
     station: usize,
     name: &VantageName,
@@ -129,7 +129,6 @@ impl<N: Network + ?Sized> Visit<'_, N> {
                     record_type,
                     kind,
                     resolver,
-                    at: self.received,
                     timeout_ms: self.timeout_ms(),
                 };
                 for step in self.network.resolve(&question) {
@@ -173,7 +172,6 @@ impl<N: Network + ?Sized> Visit<'_, N> {
             port: target.port.unwrap_or(0),
             tls: target.is_tls() && matches!(request.depth, Stage::Tls | Stage::Http),
             web: web && request.depth == Stage::Http,
-            depth: request.depth,
             way: &request.way,
             at: self.received + begin,
             timeout_ms: self.timeout_ms(),
@@ -303,7 +301,7 @@ impl<N: Network + ?Sized> Visit<'_, N> {
 }
 
 /// Answers with a time to live.
-pub fn answers_of(addresses: &[IpAddr], ttl_s: u32) -> Vec<onlyhere_proto::DnsAnswer> {
+pub(crate) fn answers_of(addresses: &[IpAddr], ttl_s: u32) -> Vec<onlyhere_proto::DnsAnswer> {
     let answer = |address: &IpAddr| onlyhere_proto::DnsAnswer {
         address: *address,
         ttl_s,

@@ -12,17 +12,17 @@ use onlyhere_proto::{Family, Layer, Outcome, Scope, Stage, Symptom};
 
 use crate::network::{Network, Trip, Truth};
 use crate::nuisance;
-use crate::path::Scene;
 use crate::random::Random;
+use crate::scene::Scene;
 use crate::world::{Health, World, YOU};
 
 /// One class.
-pub struct Class {
-    pub name: &'static str,
+pub(crate) struct Class {
+    pub(crate) name: &'static str,
     /// Whether it can happen in this world at all.
-    pub fits: fn(&World) -> bool,
+    pub(crate) fits: fn(&World) -> bool,
     /// Makes it so.
-    pub strike: fn(&mut World) -> Truth,
+    pub(crate) strike: fn(&mut World) -> Truth,
 }
 
 const fn class(
@@ -34,7 +34,7 @@ const fn class(
 }
 
 /// Every class, in the order of the table.
-pub const CLASSES: &[Class] = &[
+pub(crate) const CLASSES: &[Class] = &[
     class("ok", any, everywhere::ok),
     class("browser_only", any, local::browser_only),
     class("service_down", any, everywhere::service_down),
@@ -150,7 +150,7 @@ fn has_two(world: &World) -> bool {
 }
 
 /// Somebody of another network in the subject's region, and somebody elsewhere.
-fn has_region(world: &World) -> bool {
+pub(crate) fn has_region(world: &World) -> bool {
     let home = world.subject().city.region;
     let asn = world.subject().asn;
     let inside = world.remote(|s| s.city.region == home && s.asn != asn);
@@ -172,8 +172,14 @@ fn datacenters(world: &World) -> Vec<usize> {
     world.remote(|s| s.class == onlyhere_proto::VantageClass::Datacenter)
 }
 
+/// The names of the classes.
+pub(crate) fn names() -> Vec<&'static str> {
+    CLASSES.iter().map(|class| class.name).collect()
+}
+
 /// Draws a case: `stream` tells cases of one class and seed apart.
-pub fn draw(class: &Class, seed: u64, stream: u64, pool: usize, noise: f64) -> Scene {
+pub(crate) fn draw(name: &str, seed: u64, stream: u64, pool: usize, noise: f64) -> Scene {
+    let class = CLASSES.iter().find(|c| c.name == name).expect("a class");
     let name = class
         .name
         .bytes()
@@ -215,7 +221,6 @@ fn tell_symptom(scene: &mut Scene) {
         port: target.port.unwrap_or(443),
         tls: target.is_tls(),
         web: target.depth() == Stage::Http,
-        depth: target.depth(),
         way: &way,
         at: 0.0,
         timeout_ms: 3_000.0,
@@ -231,7 +236,7 @@ fn tell_symptom(scene: &mut Scene) {
 }
 
 /// Whether somebody who is well and known to be in the subject's network is there to tell.
-fn has_witness(world: &World, among: &[usize]) -> bool {
+pub(crate) fn has_witness(world: &World, among: &[usize]) -> bool {
     let you = &world.case.vantages[YOU];
     among.iter().any(|i| {
         let known = world.case.vantages[*i].same_network(you);
@@ -240,7 +245,7 @@ fn has_witness(world: &World, among: &[usize]) -> bool {
 }
 
 /// Where a fault of the subject's address shows.
-fn address_scopes(world: &World) -> Vec<Scope> {
+pub(crate) fn address_scopes(world: &World) -> Vec<Scope> {
     match has_witness(world, &world.siblings()) {
         true => vec![Scope::SourceAddress],
         false => vec![Scope::Source, Scope::SourceAddress],
@@ -248,7 +253,7 @@ fn address_scopes(world: &World) -> Vec<Scope> {
 }
 
 /// Where a fault of the subject's network shows.
-fn network_scopes(world: &World) -> Vec<Scope> {
+pub(crate) fn network_scopes(world: &World) -> Vec<Scope> {
     match has_witness(world, &world.siblings()) {
         true => vec![Scope::SourceNetwork],
         false => vec![Scope::Source, Scope::SourceNetwork],

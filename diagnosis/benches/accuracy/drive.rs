@@ -12,33 +12,33 @@ use crate::answer::answer;
 use crate::network::Network;
 
 /// Between two provisional verdicts that are shown, ms.
-const PROVISIONAL_MS: f64 = 100.0;
+const PROVISIONAL_MS: f64 = 250.0;
 /// What a request gets beyond its deadline before its vantage is given up, ms.
 const PATIENCE_MS: f64 = 1_000.0;
 
 /// How a check went.
 #[derive(Debug)]
-pub struct Run {
-    pub verdict: Verdict,
+pub(crate) struct Run {
+    pub(crate) verdict: Verdict,
     /// When it was final, ms.
-    pub concluded_ms: f64,
+    pub(crate) concluded_ms: f64,
     /// Everything that was asked, and when.
-    pub asks: Vec<(f64, Ask)>,
+    pub(crate) asks: Vec<(f64, Ask)>,
     /// Of these the first that many were the opening.
-    pub opening: usize,
+    pub(crate) opening: usize,
     /// Everything that came, and when.
-    pub observations: Vec<(f64, Observation)>,
+    pub(crate) observations: Vec<(f64, Observation)>,
     /// Provisional verdicts, whenever something had come.
-    pub shown: Vec<(f64, Verdict)>,
+    pub(crate) shown: Vec<(f64, Verdict)>,
     /// Whether time ran out.
-    pub out_of_time: bool,
+    pub(crate) out_of_time: bool,
     /// It ended while requests were out: the verdict that all answers would have led to.
-    pub heard_out: Option<Verdict>,
+    pub(crate) heard_out: Option<Verdict>,
 }
 
 /// How far to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub(crate) enum Extent {
     /// Ask the opening, and hear it out; form no verdict.
     Opening,
     /// To the end.
@@ -67,7 +67,7 @@ struct Shell<'a, N: Network + ?Sized> {
 }
 
 /// Carries one check out within `budget_ms`.
-pub fn run<N: Network + ?Sized>(network: &mut N, budget_ms: f64, extent: Extent) -> Run {
+pub(crate) fn run<N: Network + ?Sized>(network: &mut N, budget_ms: f64, extent: Extent) -> Run {
     let mut investigation = Investigation::new(network.case().clone());
     let verdict = investigation.verdict();
     let mut shell = Shell {

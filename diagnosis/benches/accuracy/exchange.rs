@@ -12,19 +12,19 @@ use crate::rule::{Does, Rule};
 use crate::world::{Machine, Presented};
 
 /// One connection that stands.
-pub struct Exchange<'a> {
-    pub trip: &'a Trip<'a>,
-    pub machine: &'a Machine,
-    pub hello: Option<Rule>,
-    pub page: Option<Rule>,
-    pub round_trip: f64,
-    pub think_ms: f64,
-    pub random: &'a mut Random,
+pub(crate) struct Exchange<'a> {
+    pub(crate) trip: &'a Trip<'a>,
+    pub(crate) machine: &'a Machine,
+    pub(crate) hello: Option<Rule>,
+    pub(crate) page: Option<Rule>,
+    pub(crate) round_trip: f64,
+    pub(crate) think_ms: f64,
+    pub(crate) random: &'a mut Random,
 }
 
 impl Exchange<'_> {
     /// Adds the stages that the trip asks for, as far as they succeed.
-    pub fn go_on(&mut self, steps: &mut Vec<Step>) {
+    pub(crate) fn go_on(&mut self, steps: &mut Vec<Step>) {
         if self.trip.tls {
             let step = self.handshake();
             let ok = step.outcome == Outcome::Ok;
@@ -63,12 +63,8 @@ impl Exchange<'_> {
             Some(Does::HelloDrop | Does::BigDrop) => {
                 return failed(self.trip.timeout_ms, Outcome::Timeout);
             }
-            Some(Does::Alert(alert)) => return alerted(failed(elapsed, Outcome::TlsAlert), alert),
             Some(Does::Present(presented)) => presented,
-            _ => match self.machine.alert {
-                Some(alert) => return alerted(failed(elapsed, Outcome::TlsAlert), alert),
-                None => self.machine.presented.clone(),
-            },
+            _ => self.machine.presented.clone(),
         };
         let error = presented.error.or_else(|| {
             let fits = presented.names.iter().any(|name| name == self.trip.host);
@@ -125,15 +121,8 @@ impl Exchange<'_> {
     }
 }
 
-fn alerted(mut step: Step, alert: u8) -> Step {
-    if let Some(Facts::Tls(tls)) = &mut step.facts {
-        tls.alert = Some(alert);
-    }
-    step
-}
-
 /// An HTTP answer; a status from 400 on is a failure.
-pub fn page(elapsed: f64, status: u16, headers: &[(&str, &str)]) -> Step {
+pub(crate) fn page(elapsed: f64, status: u16, headers: &[(&str, &str)]) -> Step {
     let outcome = if status >= 400 {
         Outcome::HttpStatus
     } else {
@@ -155,7 +144,7 @@ pub fn page(elapsed: f64, status: u16, headers: &[(&str, &str)]) -> Step {
     step
 }
 
-fn certificate(presented: &Presented) -> Certificate {
+pub(crate) fn certificate(presented: &Presented) -> Certificate {
     let day = |day: i64| Timestamp((EPOCH_S + day * 86_400) * 1_000_000);
     let name = presented.names.first().map_or("", String::as_str);
     let mark = presented

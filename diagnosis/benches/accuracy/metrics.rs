@@ -14,19 +14,19 @@ const SHOWN: f64 = 0.02;
 
 /// What a verdict says, reduced to what is judged.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
-    pub scope: Scope,
+pub(crate) struct Said {
+    pub(crate) scope: Scope,
     /// The likeliest; `None`: none.
-    pub cause: Option<CauseId>,
-    pub actor: Actor,
+    pub(crate) cause: Option<CauseId>,
+    pub(crate) actor: Actor,
     /// Causes that are shown, with their probabilities.
-    pub causes: Vec<(CauseId, f64)>,
-    pub ok: f64,
-    pub confidence: f64,
+    pub(crate) causes: Vec<(CauseId, f64)>,
+    pub(crate) ok: f64,
+    pub(crate) confidence: f64,
 }
 
 impl Said {
-    pub fn of(verdict: &Verdict) -> Self {
+    pub(crate) fn of(verdict: &Verdict) -> Self {
         let causes: Vec<_> = verdict
             .causes
             .iter()
@@ -44,7 +44,7 @@ impl Said {
         }
     }
 
-    pub fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self.scope {
             Scope::Inconclusive => "inconclusive",
             _ => self.cause.map_or("ok", CauseId::label),
@@ -62,17 +62,17 @@ impl Said {
 /// How a verdict compares with the truth. *Tolerant*: what nobody outside can tell apart counts as right where the truth
 /// is among the causes shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Right {
-    pub scope: bool,
-    pub cause: bool,
-    pub tolerant: bool,
-    pub actor: bool,
-    pub reported: bool,
+pub(crate) struct Right {
+    pub(crate) scope: bool,
+    pub(crate) cause: bool,
+    pub(crate) tolerant: bool,
+    pub(crate) actor: bool,
+    pub(crate) reported: bool,
     /// Of what is reported: scope, and the cause where one is named.
-    pub precise: bool,
+    pub(crate) precise: bool,
 }
 
-pub fn compare(truth: &Truth, said: &Said) -> Right {
+pub(crate) fn compare(truth: &Truth, said: &Said) -> Right {
     let also = truth.also.contains(&(said.cause, said.scope));
     let reported = said.scope != Scope::Inconclusive;
     let cause = reported && (said.cause == truth.cause || also);
@@ -98,24 +98,24 @@ pub fn compare(truth: &Truth, said: &Said) -> Right {
 
 /// One case, judged.
 #[derive(Debug, Clone)]
-pub struct Judged {
-    pub class: &'static str,
-    pub stream: u64,
-    pub truth: Truth,
-    pub said: Said,
-    pub right: Right,
-    pub asked: usize,
-    pub after_opening: usize,
+pub(crate) struct Judged {
+    pub(crate) class: &'static str,
+    pub(crate) stream: u64,
+    pub(crate) truth: Truth,
+    pub(crate) said: Said,
+    pub(crate) right: Right,
+    pub(crate) asked: usize,
+    pub(crate) after_opening: usize,
     /// From when on what was shown stayed right.
-    pub right_ms: Option<f64>,
-    pub concluded_ms: f64,
-    pub out_of_time: bool,
-    pub stopped_early: bool,
+    pub(crate) right_ms: Option<f64>,
+    pub(crate) concluded_ms: f64,
+    pub(crate) out_of_time: bool,
+    pub(crate) stopped_early: bool,
     /// The answers that were not waited for would have changed the scope.
-    pub changed: bool,
+    pub(crate) changed: bool,
 }
 
-pub fn judge(class: &'static str, stream: u64, truth: &Truth, run: &Run) -> Judged {
+pub(crate) fn judge(class: &'static str, stream: u64, truth: &Truth, run: &Run) -> Judged {
     let said = Said::of(&run.verdict);
     let right = compare(truth, &said);
     let is_right = |v: &Verdict| {
@@ -152,13 +152,13 @@ pub fn judge(class: &'static str, stream: u64, truth: &Truth, run: &Run) -> Judg
 
 /// A share with its Wilson interval of 95 %.
 #[derive(Debug, Clone, Copy)]
-pub struct Share {
-    pub hits: usize,
-    pub of: usize,
+pub(crate) struct Share {
+    pub(crate) hits: usize,
+    pub(crate) of: usize,
 }
 
 impl Share {
-    pub fn count<'a>(
+    pub(crate) fn count<'a>(
         judged: impl IntoIterator<Item = &'a Judged>,
         hit: impl Fn(&Judged) -> bool,
     ) -> Self {
@@ -170,11 +170,11 @@ impl Share {
         share
     }
 
-    pub fn value(self) -> f64 {
+    pub(crate) fn value(self) -> f64 {
         self.hits as f64 / self.of.max(1) as f64
     }
 
-    pub fn wilson(self) -> (f64, f64) {
+    pub(crate) fn wilson(self) -> (f64, f64) {
         let (n, p, z) = (self.of.max(1) as f64, self.value(), 1.96);
         let middle = p + z * z / (2.0 * n);
         let reach = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
@@ -197,7 +197,7 @@ impl std::fmt::Display for Share {
 }
 
 /// Mean F1 over the causes that occur; `tolerant` takes a lookalike for the cause.
-pub fn macro_f1(judged: &[Judged], tolerant: bool) -> f64 {
+pub(crate) fn macro_f1(judged: &[Judged], tolerant: bool) -> f64 {
     let mut counts: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
     for case in judged {
         let is = case.truth.label();
@@ -223,7 +223,7 @@ pub fn macro_f1(judged: &[Judged], tolerant: bool) -> f64 {
 
 /// Mean squared distance between the probabilities of the causes and the truth, summed over causes. `tolerant` adds up
 /// what cannot be told apart.
-pub fn brier(judged: &[Judged], tolerant: bool) -> f64 {
+pub(crate) fn brier(judged: &[Judged], tolerant: bool) -> f64 {
     let one = |case: &Judged| {
         let mut is = vec![case.truth.cause];
         if tolerant {
@@ -246,7 +246,7 @@ pub fn brier(judged: &[Judged], tolerant: bool) -> f64 {
 }
 
 /// Expected calibration error over ten bins of a probability and whether it was right.
-pub fn calibration_error(pairs: impl IntoIterator<Item = (f64, bool)>) -> f64 {
+pub(crate) fn calibration_error(pairs: impl IntoIterator<Item = (f64, bool)>) -> f64 {
     let mut bins = [(0.0, 0.0, 0.0); 10];
     for (probability, right) in pairs {
         let bin = &mut bins[((probability * 10.0) as usize).min(9)];
@@ -264,7 +264,7 @@ pub fn calibration_error(pairs: impl IntoIterator<Item = (f64, bool)>) -> f64 {
 }
 
 /// The value that this share of all does not exceed.
-pub fn percentile(mut values: Vec<f64>, share: f64) -> f64 {
+pub(crate) fn percentile(mut values: Vec<f64>, share: f64) -> f64 {
     if values.is_empty() {
         return f64::NAN;
     }

@@ -10,19 +10,19 @@ use onlyhere_proto::{
 
 /// What one stage came to.
 #[derive(Debug, Clone)]
-pub struct Step {
-    pub stage: Stage,
-    pub elapsed_ms: f64,
-    pub outcome: Outcome,
-    pub said_by: Option<SaidBy>,
-    pub facts: Option<Facts>,
-    pub detail: Option<&'static str>,
+pub(crate) struct Step {
+    pub(crate) stage: Stage,
+    pub(crate) elapsed_ms: f64,
+    pub(crate) outcome: Outcome,
+    pub(crate) said_by: Option<SaidBy>,
+    pub(crate) facts: Option<Facts>,
+    pub(crate) detail: Option<&'static str>,
     /// Where it went, when that is not the address of the trip (a proxy).
-    pub to: Option<(IpAddr, u16)>,
+    pub(crate) to: Option<(IpAddr, u16)>,
 }
 
 impl Step {
-    pub fn new(stage: Stage, elapsed_ms: f64, outcome: Outcome) -> Self {
+    pub(crate) fn new(stage: Stage, elapsed_ms: f64, outcome: Outcome) -> Self {
         Self {
             stage,
             elapsed_ms,
@@ -34,7 +34,7 @@ impl Step {
         }
     }
 
-    pub fn not_measured(stage: Stage, why: &'static str) -> Self {
+    pub(crate) fn not_measured(stage: Stage, why: &'static str) -> Self {
         Self {
             detail: Some(why),
             ..Self::new(stage, 0.0, Outcome::NotMeasured)
@@ -44,35 +44,33 @@ impl Step {
 
 /// One address, tried by one station.
 #[derive(Debug, Clone, Copy)]
-pub struct Trip<'a> {
-    pub station: usize,
-    pub host: &'a str,
-    pub address: IpAddr,
-    pub port: u16,
-    pub tls: bool,
-    pub web: bool,
-    pub depth: Stage,
-    pub way: &'a Way,
+pub(crate) struct Trip<'a> {
+    pub(crate) station: usize,
+    pub(crate) host: &'a str,
+    pub(crate) address: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) tls: bool,
+    pub(crate) web: bool,
+    pub(crate) way: &'a Way,
     /// Since the beginning of the check, ms.
-    pub at: f64,
-    pub timeout_ms: f64,
+    pub(crate) at: f64,
+    pub(crate) timeout_ms: f64,
 }
 
 /// One name, asked by one station.
 #[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
-    pub station: usize,
-    pub host: &'a str,
-    pub record_type: RecordType,
-    pub kind: ResolverKind,
+pub(crate) struct Question<'a> {
+    pub(crate) station: usize,
+    pub(crate) host: &'a str,
+    pub(crate) record_type: RecordType,
+    pub(crate) kind: ResolverKind,
     /// Of `Configured`: who is asked.
-    pub resolver: Option<IpAddr>,
-    pub at: f64,
-    pub timeout_ms: f64,
+    pub(crate) resolver: Option<IpAddr>,
+    pub(crate) timeout_ms: f64,
 }
 
 /// What is asked of a generated world.
-pub trait Network {
+pub(crate) trait Network {
     /// What the diagnosis is told.
     fn case(&self) -> &Case;
     /// What is the matter.
@@ -97,23 +95,23 @@ pub trait Network {
 
 /// What is the matter with a case, and what counts as having found it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Truth {
+pub(crate) struct Truth {
     /// `None`: nothing.
-    pub cause: Option<CauseId>,
+    pub(crate) cause: Option<CauseId>,
     /// Any of these is right, the first one best: which can be told depends on who is there to tell.
-    pub scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<Scope>,
     /// Any of these is right.
-    pub actors: Vec<Actor>,
+    pub(crate) actors: Vec<Actor>,
     /// Causes that nobody outside can tell from it, here.
-    pub lookalikes: Vec<CauseId>,
+    pub(crate) lookalikes: Vec<CauseId>,
     /// Scopes that these would lead to.
-    pub lookalike_scopes: Vec<Scope>,
+    pub(crate) lookalike_scopes: Vec<Scope>,
     /// Other verdicts that are as right: a fault that ends while one looks.
-    pub also: Vec<(Option<CauseId>, Scope)>,
+    pub(crate) also: Vec<(Option<CauseId>, Scope)>,
 }
 
 impl Truth {
-    pub fn new(cause: Option<CauseId>, scopes: &[Scope], actors: &[Actor]) -> Self {
+    pub(crate) fn new(cause: Option<CauseId>, scopes: &[Scope], actors: &[Actor]) -> Self {
         Self {
             cause,
             scopes: scopes.to_vec(),
@@ -124,31 +122,31 @@ impl Truth {
         }
     }
 
-    pub fn global(cause: CauseId) -> Self {
+    pub(crate) fn global(cause: CauseId) -> Self {
         Self::new(Some(cause), &[Scope::Global], &[Actor::Site])
     }
 
-    pub fn local(cause: CauseId) -> Self {
+    pub(crate) fn local(cause: CauseId) -> Self {
         Self::new(Some(cause), &[Scope::Local], &[Actor::You])
     }
 
-    pub fn like(mut self, lookalikes: &[CauseId]) -> Self {
+    pub(crate) fn like(mut self, lookalikes: &[CauseId]) -> Self {
         self.lookalikes.extend(lookalikes);
         self
     }
 
-    pub fn like_at(mut self, scopes: &[Scope]) -> Self {
+    pub(crate) fn like_at(mut self, scopes: &[Scope]) -> Self {
         self.lookalike_scopes.extend(scopes);
         self
     }
 
-    pub fn or(mut self, cause: Option<CauseId>, scope: Scope) -> Self {
+    pub(crate) fn or(mut self, cause: Option<CauseId>, scope: Scope) -> Self {
         self.also.push((cause, scope));
         self
     }
 
     /// The cause's id, or `ok`.
-    pub fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         self.cause.map_or("ok", CauseId::label)
     }
 }

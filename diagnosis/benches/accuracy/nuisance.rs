@@ -5,13 +5,14 @@ use onlyhere_proto::{Facts, IcmpError, Outcome, SaidBy, Stage};
 
 use crate::exchange;
 use crate::network::{Question, Step, Trip};
-use crate::path::{dns_step, tcp_facts};
+use crate::path::tcp_facts;
 use crate::random::Random;
+use crate::resolving::dns_step;
 use crate::rule::At;
 use crate::world::{Health, Illness, World};
 
 /// Draws what ails the remote stations. The subject's own illnesses are faults to be found.
-pub fn afflict(world: &mut World) {
+pub(crate) fn afflict(world: &mut World) {
     let level = world.noise;
     let mut random = world.random.clone();
     for station in world.stations.iter_mut().skip(1) {
@@ -59,7 +60,7 @@ fn illness(kind: u8, random: &mut Random) -> Health {
 }
 
 /// What a try comes to once illness and noise are through with it.
-pub fn disturb(world: &mut World, trip: &Trip<'_>, mut steps: Vec<Step>) -> Vec<Step> {
+pub(crate) fn disturb(world: &mut World, trip: &Trip<'_>, mut steps: Vec<Step>) -> Vec<Step> {
     let is_site = trip.host == world.site.host;
     let health = world.stations[trip.station].health;
     let acute = world.random.chance(0.92);
@@ -224,7 +225,7 @@ fn by_icmp(world: &mut World, trip: &Trip<'_>, at: At, outcome: Outcome, code: u
 }
 
 /// The same for a name.
-pub fn disturb_name(world: &mut World, question: &Question<'_>, step: Step) -> Step {
+pub(crate) fn disturb_name(world: &mut World, question: &Question<'_>, step: Step) -> Step {
     let Some(Facts::Dns(dns)) = step.facts.clone() else {
         return step;
     };
@@ -255,7 +256,7 @@ pub fn disturb_name(world: &mut World, question: &Question<'_>, step: Step) -> S
 }
 
 /// The same for an echo.
-pub fn disturb_echo(world: &mut World, trip: &Trip<'_>, step: Step) -> Step {
+pub(crate) fn disturb_echo(world: &mut World, trip: &Trip<'_>, step: Step) -> Step {
     let is_site = trip.host == world.site.host;
     let lost = match world.stations[trip.station].health {
         Health::Broken(_) => true,

@@ -3,36 +3,29 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use onlyhere_diagnosis::Case;
-use onlyhere_proto::{
-    DnsFacts, Facts, Family, IcmpError, Micros, Outcome, RecordType, ResolverKind, SaidBy, Stage,
-    TcpFacts, special_range,
-};
+use onlyhere_proto::{Facts, IcmpError, Micros, Outcome, SaidBy, Stage, TcpFacts};
 
-use crate::answer::answers_of;
 use crate::exchange;
-use crate::network::{Network, Question, Step, Trip, Truth};
-use crate::nuisance;
+use crate::network::{Step, Trip};
 use crate::place;
-use crate::rule::{At, Does, Part, Rule, Says, When};
-use crate::world::{Health, Machine, Port, Proxy, Station, World, YOU};
-
-/// A world with what is the matter in it.
-#[derive(Debug, Clone)]
-pub struct Scene {
-    pub world: World,
-    pub truth: Truth,
-}
+use crate::rule::{At, Does, Part, Rule, When};
+use crate::world::{Health, Machine, Port, Proxy, Station, World};
 
 /// What a SYN met.
-enum Met {
+pub(crate) enum Met {
     Open,
     Said(Step),
 }
 
 impl World {
     /// There and back to a place on the way, ms, with the jitter of the moment.
-    pub fn round_trip(&mut self, station: usize, address: IpAddr, at: At, fraction: f64) -> f64 {
+    pub(crate) fn round_trip(
+        &mut self,
+        station: usize,
+        address: IpAddr,
+        at: At,
+        fraction: f64,
+    ) -> f64 {
         let s = &self.stations[station];
         let far = self.distance(s, address);
         let near = s.gateway_ms + s.access_ms;
@@ -62,7 +55,7 @@ impl World {
     }
 
     /// The first rule that acts on this part of the exchange.
-    fn in_the_way(&mut self, trip: &Trip<'_>, part: Part) -> Option<Rule> {
+    pub(crate) fn in_the_way(&mut self, trip: &Trip<'_>, part: Part) -> Option<Rule> {
         let passes = |rule: &Rule| {
             (rule.spares_second_source && trip.way.source.is_some())
                 || (rule.spares_way_out && trip.way.interface.is_some())
@@ -89,7 +82,7 @@ impl World {
     }
 
     /// The address of whoever stands there.
-    pub fn address_at(&self, station: usize, address: IpAddr, at: At) -> IpAddr {
+    pub(crate) fn address_at(&self, station: usize, address: IpAddr, at: At) -> IpAddr {
         let s = &self.stations[station];
         let v6 = address.is_ipv6();
         let of_prefix = |own: IpAddr, last: u16| match own {
@@ -118,14 +111,14 @@ impl World {
         }
     }
 
-    fn silence(&self, trip: &Trip<'_>) -> Step {
+    pub(crate) fn silence(&self, trip: &Trip<'_>) -> Step {
         let again = if trip.timeout_ms > 1_900.0 { 2 } else { 1 };
         let mut step = Step::new(Stage::Tcp, trip.timeout_ms, Outcome::Timeout);
         step.facts = Some(tcp_facts(again, None));
         step
     }
 
-    fn refusal(&mut self, trip: &Trip<'_>, at: At, fraction: f64) -> Step {
+    pub(crate) fn refusal(&mut self, trip: &Trip<'_>, at: At, fraction: f64) -> Step {
         let elapsed = self.round_trip(trip.station, trip.address, at, fraction);
         let mut step = Step::new(Stage::Tcp, elapsed, Outcome::Refused);
         step.said_by = Some(SaidBy::Rst);
@@ -169,7 +162,7 @@ impl World {
         step
     }
 
-    fn syn(&mut self, trip: &Trip<'_>) -> Met {
+    pub(crate) fn syn(&mut self, trip: &Trip<'_>) -> Met {
         if let Some(rule) = self.in_the_way(trip, Part::Syn) {
             return Met::Said(match rule.does {
                 Does::Rst => self.refusal(trip, rule.at, rule.fraction),
@@ -209,7 +202,7 @@ impl World {
     }
 
     /// TCP, TLS and HTTP without any nuisance.
-    fn climb_plainly(&mut self, trip: &Trip<'_>) -> Vec<Step> {
+    pub(crate) fn climb_plainly(&mut self, trip: &Trip<'_>) -> Vec<Step> {
         let is_site = self.site.addresses().contains(&trip.address);
         if is_site {
             self.visits[trip.station] += 1;
@@ -245,7 +238,7 @@ impl World {
         steps
     }
 
-    fn through_proxy(&mut self, trip: &Trip<'_>, proxy: (IpAddr, u16)) -> Vec<Step> {
+    pub(crate) fn through_proxy(&mut self, trip: &Trip<'_>, proxy: (IpAddr, u16)) -> Vec<Step> {
         let is_site = trip.host == self.site.host;
         let status = match self.proxy {
             Proxy::Answers(status) => Some(status),
@@ -284,141 +277,8 @@ impl World {
     }
 }
 
-impl Network for Scene {
-    fn case(&self) -> &Case {
-        &self.world.case
-    }
-
-    fn truth(&self) -> &Truth {
-        &self.truth
-    }
-
-    fn link_ms(&mut self, station: usize, at: f64) -> Option<f64> {
-        let world = &mut self.world;
-        let s = &world.stations[station];
-        if matches!(s.health, Health::Lost(from) if at >= from) {
-            return None;
-        }
-        let way = place::round_trip_ms(s.city, place::CITIES[0]) / 2.0;
-        Some(way + s.access_ms / 2.0 + world.random.exponential(0.5))
-    }
-
-    fn source(&self, station: usize, family: Family) -> Option<IpAddr> {
-        let s = &self.world.stations[station];
-        Some(match family {
-            Family::V4 => s.local,
-            Family::V6 => s.address_v6,
-        })
-    }
-
-    fn hosts_entries(&self, station: usize, host: &str) -> Vec<IpAddr> {
-        if host == "localhost" {
-            return vec![[127, 0, 0, 1].into(), Ipv6Addr::LOCALHOST.into()];
-        }
-        if station == YOU && host == self.world.site.host {
-            return self.world.hosts_entries.clone();
-        }
-        Vec::new()
-    }
-
-    fn resolve(&mut self, question: &Question<'_>) -> Vec<Step> {
-        let world = &mut self.world;
-        let servers = match question.kind {
-            ResolverKind::Authoritative => world.zone_servers.clone(),
-            _ => vec![
-                question
-                    .resolver
-                    .unwrap_or(world.stations[question.station].resolver),
-            ],
-        };
-        servers
-            .into_iter()
-            .map(|server| {
-                let says = world.says(question);
-                let step = world.name_step(question, server, &says);
-                nuisance::disturb_name(world, question, step)
-            })
-            .collect()
-    }
-
-    fn climb(&mut self, trip: &Trip<'_>) -> Vec<Step> {
-        let world = &mut self.world;
-        if trip.address.is_ipv6() && !world.stations[trip.station].has_v6 {
-            return vec![Step::not_measured(Stage::Tcp, "no IPv6 here")];
-        }
-        if trip.station != YOU && special_range(trip.address).is_some() {
-            return vec![Step::not_measured(Stage::Tcp, "a private address")];
-        }
-        let steps = match trip.way.proxy.as_deref().and_then(proxy_address) {
-            Some(proxy) => world.through_proxy(trip, proxy),
-            None => world.climb_plainly(trip),
-        };
-        nuisance::disturb(world, trip, steps)
-    }
-
-    fn echo(&mut self, trip: &Trip<'_>) -> Step {
-        let world = &mut self.world;
-        if trip.address.is_ipv6() && !world.stations[trip.station].has_v6 {
-            return Step::not_measured(Stage::Icmp, "no IPv6 here");
-        }
-        let swallowed = world
-            .rules
-            .iter()
-            .filter(|r| r.echo && r.concerns(world, trip.station, trip.address))
-            .filter(|r| !(r.spares_second_source && trip.way.source.is_some()))
-            .any(|r| !(r.spares_way_out && trip.way.interface.is_some()));
-        let answers = world.machine(trip.address).is_some_and(|m| m.up && m.pings);
-        let deaf = world.stations[trip.station].deaf_to_icmp;
-        let step = if answers && !swallowed && !deaf {
-            let elapsed = world.round_trip(trip.station, trip.address, At::Host, 0.5);
-            Step::new(Stage::Icmp, elapsed, Outcome::Ok)
-        } else {
-            Step::new(Stage::Icmp, trip.timeout_ms, Outcome::Timeout)
-        };
-        nuisance::disturb_echo(world, trip, step)
-    }
-
-    fn rung(&mut self, trip: &Trip<'_>, ttl: u8) -> Step {
-        let world = &mut self.world;
-        let hops = world.machine(trip.address).map_or(12, |m| m.hops);
-        let hop_of = |at: At| match at {
-            At::Own => 0,
-            At::Gateway => 1,
-            At::Lan => 2,
-            At::Access => 4,
-            At::Transit => hops - 2,
-            At::Edge => hops - 1,
-            At::Host => hops,
-        };
-        let blocked = world.in_the_way(trip, Part::Syn).map(|r| hop_of(r.at));
-        let reached = blocked.unwrap_or(hops);
-        if ttl >= hops || (ttl > reached) || reached == 0 {
-            return match world.syn(trip) {
-                Met::Said(step) => step,
-                Met::Open => {
-                    let elapsed = world.round_trip(trip.station, trip.address, At::Host, 0.5);
-                    Step::new(Stage::Tcp, elapsed, Outcome::Ok)
-                }
-            };
-        }
-        let at = match ttl {
-            1 => At::Gateway,
-            2 => At::Lan,
-            t if t <= 4.min(hops - 3) => At::Access,
-            t if t == hops - 1 => At::Edge,
-            _ => At::Transit,
-        };
-        world.time_exceeded(trip, at, ttl)
-    }
-
-    fn listed(&mut self, _zone: &str) -> Option<bool> {
-        let world = &mut self.world;
-        (!world.random.chance(0.05)).then_some(world.listed)
-    }
-}
-
 impl World {
-    fn time_exceeded(&mut self, trip: &Trip<'_>, at: At, ttl: u8) -> Step {
+    pub(crate) fn time_exceeded(&mut self, trip: &Trip<'_>, at: At, ttl: u8) -> Step {
         let s = &self.stations[trip.station];
         let silent = hash(s.address, trip.address, ttl.into()) % 100.0 < 15.0;
         if silent || (s.deaf_to_icmp && at > At::Gateway) || self.random.chance(0.03) {
@@ -435,99 +295,10 @@ impl World {
         step.said_by = Some(SaidBy::Icmp { icmp });
         step
     }
-
-    fn says(&self, question: &Question<'_>) -> Says {
-        let is_site = question.host == self.site.host;
-        let rule = self.names.iter().find(|rule| {
-            rule.who.holds(question.station)
-                && (is_site || rule.every_name)
-                && match question.kind {
-                    ResolverKind::System | ResolverKind::HostsFile => rule.system,
-                    ResolverKind::Configured => rule.configured,
-                    ResolverKind::Authoritative => rule.authoritative,
-                }
-        });
-        if let Some(rule) = rule {
-            return rule.says.clone();
-        }
-        let city = self.stations[question.station].city;
-        let controls = self.controls.iter();
-        let mut sites = controls.chain([&self.site]);
-        match sites.find(|site| site.host == question.host) {
-            Some(site) => Says::Addresses(site.answers_near(city)),
-            None => Says::Nxdomain,
-        }
-    }
-
-    fn name_step(&mut self, question: &Question<'_>, server: IpAddr, says: &Says) -> Step {
-        let near = match question.kind {
-            ResolverKind::System | ResolverKind::HostsFile => {
-                self.stations[question.station].resolver_ms
-            }
-            _ => 12.0 + self.stations[question.station].access_ms,
-        };
-        let asked_before = self.random.chance(0.6);
-        let recursion = if asked_before {
-            0.0
-        } else {
-            self.random.between(20.0, 150.0)
-        };
-        let answered = near + recursion + self.random.exponential(0.5);
-        let (outcome, rcode, elapsed, addresses) = match says {
-            Says::Nxdomain => (Outcome::Nxdomain, Some(3), answered, Vec::new()),
-            Says::Empty => (Outcome::NoAnswer, Some(0), answered, Vec::new()),
-            Says::Servfail => (Outcome::Servfail, Some(2), answered, Vec::new()),
-            Says::Refused => (Outcome::Refused, Some(5), answered, Vec::new()),
-            Says::Silence => (Outcome::Timeout, None, question.timeout_ms, Vec::new()),
-            Says::Addresses(all) => {
-                let family = question.record_type.family();
-                let mut of_type: Vec<IpAddr> = all.clone();
-                of_type.retain(|a| Family::of(*a) == family);
-                self.random.shuffle(&mut of_type);
-                let outcome = if of_type.is_empty() {
-                    Outcome::NoAnswer
-                } else {
-                    Outcome::Ok
-                };
-                (outcome, Some(0), answered, of_type)
-            }
-        };
-        dns_step(
-            question.record_type,
-            question.kind,
-            server,
-            outcome,
-            rcode,
-            elapsed,
-            &addresses,
-        )
-    }
-}
-
-/// What a resolver said.
-pub fn dns_step(
-    record_type: RecordType,
-    kind: ResolverKind,
-    server: IpAddr,
-    outcome: Outcome,
-    rcode: Option<u16>,
-    elapsed: f64,
-    addresses: &[IpAddr],
-) -> Step {
-    let mut step = Step::new(Stage::Dns, elapsed, outcome);
-    step.facts = Some(Facts::Dns(DnsFacts {
-        resolver: Some(server),
-        kind,
-        record_type,
-        rcode,
-        answers: answers_of(addresses, 300),
-        cname_chain: Vec::new(),
-    }));
-    step
 }
 
 /// What the kernel tells of a connection.
-pub fn tcp_facts(again: u8, round_trip: Option<f64>) -> Facts {
+pub(crate) fn tcp_facts(again: u8, round_trip: Option<f64>) -> Facts {
     Facts::Tcp(TcpFacts {
         syn_retransmits: Some(again),
         round_trip_ms: round_trip.map(|ms| Micros((ms * 1e3) as u64)),
@@ -536,7 +307,7 @@ pub fn tcp_facts(again: u8, round_trip: Option<f64>) -> Facts {
 }
 
 /// Host and port of `http://HOST:PORT`.
-pub fn proxy_address(url: &str) -> Option<(IpAddr, u16)> {
+pub(crate) fn proxy_address(url: &str) -> Option<(IpAddr, u16)> {
     let rest = url.strip_prefix("http://")?;
     let socket: std::net::SocketAddr = rest.trim_end_matches('/').parse().ok()?;
     Some((socket.ip(), socket.port()))

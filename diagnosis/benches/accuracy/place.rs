@@ -6,9 +6,9 @@ use crate::random::Random;
 
 /// A city: region, country, degrees north and east.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct City {
-    pub region: &'static str,
-    pub country: &'static str,
+pub(crate) struct City {
+    pub(crate) region: &'static str,
+    pub(crate) country: &'static str,
     north: f64,
     east: f64,
 }
@@ -23,7 +23,7 @@ const fn city(region: &'static str, country: &'static str, north: f64, east: f64
 }
 
 /// Where vantages and servers stand.
-pub const CITIES: &[City] = &[
+pub(crate) const CITIES: &[City] = &[
     city("eu", "DE", 50.1, 8.7),
     city("eu", "DE", 52.5, 13.4),
     city("eu", "FR", 48.9, 2.4),
@@ -51,18 +51,18 @@ pub const CITIES: &[City] = &[
 ];
 
 /// Hosting companies that vantages are rented from: AS numbers.
-pub const HOSTERS: &[u32] = &[
+pub(crate) const HOSTERS: &[u32] = &[
     24940, 16276, 16509, 14061, 20473, 63949, 51167, 12876, 8075, 396_982,
 ];
 
 /// The country's access providers; four each.
-pub fn access_asn(country: &str, which: usize) -> u32 {
+pub(crate) fn access_asn(country: &str, which: usize) -> u32 {
     let index = CITIES.iter().position(|c| c.country == country);
     30_000 + 10 * index.unwrap_or(0) as u32 + which as u32
 }
 
 /// Light through glass that does not lie straight: ms there and back.
-pub fn round_trip_ms(a: City, b: City) -> f64 {
+pub(crate) fn round_trip_ms(a: City, b: City) -> f64 {
     let (n1, n2) = (a.north.to_radians(), b.north.to_radians());
     let turn = (a.east - b.east).to_radians().cos();
     let angle = (n1.sin() * n2.sin() + n1.cos() * n2.cos() * turn)
@@ -78,25 +78,25 @@ const FIRST: &[u8] = &[
 ];
 
 /// A /24 of an AS.
-pub fn prefix_v4(asn: u32, random: &mut Random) -> [u8; 3] {
+pub(crate) fn prefix_v4(asn: u32, random: &mut Random) -> [u8; 3] {
     let first = FIRST[asn as usize % FIRST.len()];
     let second = (asn as usize / FIRST.len() % 256) as u8;
     [first, second, random.below(256) as u8]
 }
 
 /// An address of a /24.
-pub fn address_in([a, b, c]: [u8; 3], random: &mut Random) -> IpAddr {
+pub(crate) fn address_in([a, b, c]: [u8; 3], random: &mut Random) -> IpAddr {
     Ipv4Addr::new(a, b, c, 2 + random.below(250) as u8).into()
 }
 
 /// An IPv4 address of an AS.
-pub fn address_v4(asn: u32, random: &mut Random) -> IpAddr {
+pub(crate) fn address_v4(asn: u32, random: &mut Random) -> IpAddr {
     let prefix = prefix_v4(asn, random);
     address_in(prefix, random)
 }
 
 /// An IPv6 address of an AS.
-pub fn address_v6(asn: u32, random: &mut Random) -> IpAddr {
+pub(crate) fn address_v6(asn: u32, random: &mut Random) -> IpAddr {
     let site = random.below(0xffff) as u16;
     let host = 1 + random.below(0xfffe) as u16;
     let [high, low] = [(asn >> 16) as u16, asn as u16];

@@ -3,11 +3,11 @@
 
 /// Seeded by a seed and the names of what is drawn with it.
 #[derive(Debug, Clone)]
-pub struct Random([u64; 4]);
+pub(crate) struct Random([u64; 4]);
 
 impl Random {
     /// One stream of a seed: streams of different numbers have nothing to do with each other.
-    pub fn new(seed: u64, stream: &[u64]) -> Self {
+    pub(crate) fn new(seed: u64, stream: &[u64]) -> Self {
         let mut state = seed;
         for part in stream {
             state = split_mix(&mut (state ^ part.wrapping_mul(0xd6e8_feb8_6659_fd93)));
@@ -30,32 +30,32 @@ impl Random {
     }
 
     /// From 0 to below 1.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// True that often.
-    pub fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
     /// Evenly between two numbers.
-    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// A whole number below `end`, which is more than 0.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// One of several, evenly.
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
     /// One of several, by weight; the weights need not add up to 1.
-    pub fn weighted<T: Copy>(&mut self, from: &[(f64, T)]) -> T {
+    pub(crate) fn weighted<T: Copy>(&mut self, from: &[(f64, T)]) -> T {
         let sum: f64 = from.iter().map(|(weight, _)| weight).sum();
         let mut left = self.unit() * sum;
         for (weight, value) in from {
@@ -68,12 +68,12 @@ impl Random {
     }
 
     /// With this mean, most draws below it and a few far above.
-    pub fn exponential(&mut self, mean: f64) -> f64 {
+    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
         -mean * (1.0 - self.unit()).ln()
     }
 
     /// In any order.
-    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             let other = self.below(last + 1);
             items.swap(last, other);

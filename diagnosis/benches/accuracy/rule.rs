@@ -10,7 +10,7 @@ use crate::world::{Presented, World};
 
 /// Where on the way, the nearest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum At {
+pub(crate) enum At {
     Own,
     Gateway,
     Lan,
@@ -22,13 +22,13 @@ pub enum At {
 
 /// Whom it is about.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Who {
+pub(crate) enum Who {
     All,
     These(Vec<usize>),
 }
 
 impl Who {
-    pub fn holds(&self, station: usize) -> bool {
+    pub(crate) fn holds(&self, station: usize) -> bool {
         match self {
             Self::All => true,
             Self::These(stations) => stations.contains(&station),
@@ -38,25 +38,24 @@ impl Who {
 
 /// Which destinations.
 #[derive(Debug, Clone, PartialEq)]
-pub enum To {
+pub(crate) enum To {
     Everything,
     Site,
     SiteFamily(Family),
-    Address(IpAddr),
     /// One IP family, wherever it leads.
     Family(Family),
 }
 
 /// Which ports.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ports {
+pub(crate) enum Ports {
     All,
     Only(Vec<u16>),
 }
 
 /// What it does.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Does {
+pub(crate) enum Does {
     /// Swallows the SYN.
     Drop,
     /// Answers it with a reset in the host's name.
@@ -69,7 +68,6 @@ pub enum Does {
     HelloDrop,
     /// Swallows large packets.
     BigDrop,
-    Alert(u8),
     /// Stands in for the server.
     Present(Presented),
     /// Answers in the server's place.
@@ -83,21 +81,17 @@ pub enum Does {
 
 /// The part of an exchange that it acts on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     Syn,
     Hello,
     Page,
 }
 
 impl Does {
-    pub fn part(&self) -> Part {
+    pub(crate) fn part(&self) -> Part {
         match self {
             Self::Drop | Self::Rst | Self::Icmp(_) => Part::Syn,
-            Self::HelloReset
-            | Self::HelloDrop
-            | Self::BigDrop
-            | Self::Alert(_)
-            | Self::Present(_) => Part::Hello,
+            Self::HelloReset | Self::HelloDrop | Self::BigDrop | Self::Present(_) => Part::Hello,
             Self::Page(..)
             | Self::PageReset
             | Self::PageSilence
@@ -109,7 +103,7 @@ impl Does {
 
 /// When it acts; times in ms.
 #[derive(Debug, Clone, PartialEq)]
-pub enum When {
+pub(crate) enum When {
     Always,
     /// Each time anew.
     Chance(f64),
@@ -121,26 +115,26 @@ pub enum When {
 
 /// One thing on the way.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rule {
-    pub at: At,
-    pub does: Does,
-    pub who: Who,
-    pub to: To,
-    pub ports: Ports,
-    pub when: When,
+pub(crate) struct Rule {
+    pub(crate) at: At,
+    pub(crate) does: Does,
+    pub(crate) who: Who,
+    pub(crate) to: To,
+    pub(crate) ports: Ports,
+    pub(crate) when: When,
     /// Swallows echo requests as well.
-    pub echo: bool,
+    pub(crate) echo: bool,
     /// Lets attempts from another address of the machine pass.
-    pub spares_second_source: bool,
+    pub(crate) spares_second_source: bool,
     /// Lets attempts through another device pass.
-    pub spares_way_out: bool,
+    pub(crate) spares_way_out: bool,
     /// How far into its part of the way, 0 to 1.
-    pub fraction: f64,
+    pub(crate) fraction: f64,
 }
 
 impl Rule {
     /// For everybody, towards the site, on all ports, always.
-    pub fn new(at: At, does: Does) -> Self {
+    pub(crate) fn new(at: At, does: Does) -> Self {
         Self {
             at,
             does,
@@ -155,60 +149,59 @@ impl Rule {
         }
     }
 
-    pub fn of(mut self, stations: Vec<usize>) -> Self {
+    pub(crate) fn of(mut self, stations: Vec<usize>) -> Self {
         self.who = Who::These(stations);
         self
     }
 
-    pub fn to(mut self, to: To) -> Self {
+    pub(crate) fn to(mut self, to: To) -> Self {
         self.to = to;
         self
     }
 
-    pub fn ports(mut self, ports: &[u16]) -> Self {
+    pub(crate) fn ports(mut self, ports: &[u16]) -> Self {
         self.ports = Ports::Only(ports.to_vec());
         self
     }
 
-    pub fn when(mut self, when: When) -> Self {
+    pub(crate) fn when(mut self, when: When) -> Self {
         self.when = when;
         self
     }
 
-    pub fn with_echo(mut self) -> Self {
+    pub(crate) fn with_echo(mut self) -> Self {
         self.echo = true;
         self
     }
 
-    pub fn sparing_second_source(mut self) -> Self {
+    pub(crate) fn sparing_second_source(mut self) -> Self {
         self.spares_second_source = true;
         self
     }
 
-    pub fn sparing_way_out(mut self) -> Self {
+    pub(crate) fn sparing_way_out(mut self) -> Self {
         self.spares_way_out = true;
         self
     }
 
-    pub fn somewhere(mut self, random: &mut Random) -> Self {
+    pub(crate) fn somewhere(mut self, random: &mut Random) -> Self {
         self.fraction = random.between(0.05, 0.95);
         self
     }
 
     /// Whether it stands in the way from a station to an address.
-    pub fn concerns(&self, world: &World, station: usize, address: IpAddr) -> bool {
+    pub(crate) fn concerns(&self, world: &World, station: usize, address: IpAddr) -> bool {
         let is_site = || world.site.edges.iter().any(|(_, a)| a.contains(&address));
         self.who.holds(station)
             && match self.to {
                 To::Everything => true,
                 To::Site => is_site(),
                 To::SiteFamily(family) => Family::of(address) == family && is_site(),
-                To::Address(this) => this == address,
                 To::Family(family) => Family::of(address) == family,
             }
     }
 
-    pub fn has_port(&self, port: u16) -> bool {
+    pub(crate) fn has_port(&self, port: u16) -> bool {
         match &self.ports {
             Ports::All => true,
             Ports::Only(ports) => ports.contains(&port),
@@ -218,7 +211,7 @@ impl Rule {
 
 /// What a resolver does with a name.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Says {
+pub(crate) enum Says {
     Nxdomain,
     Empty,
     Servfail,
@@ -229,22 +222,22 @@ pub enum Says {
 
 /// A resolver that says something else than the zone does.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NameRule {
-    pub who: Who,
-    pub says: Says,
+pub(crate) struct NameRule {
+    pub(crate) who: Who,
+    pub(crate) says: Says,
     /// Their own resolvers.
-    pub system: bool,
+    pub(crate) system: bool,
     /// Resolvers that were named.
-    pub configured: bool,
+    pub(crate) configured: bool,
     /// The zone's own servers.
-    pub authoritative: bool,
+    pub(crate) authoritative: bool,
     /// Of every name, not the site's alone.
-    pub every_name: bool,
+    pub(crate) every_name: bool,
 }
 
 impl NameRule {
     /// What these stations' own resolvers say of the site.
-    pub fn of(stations: Vec<usize>, says: Says) -> Self {
+    pub(crate) fn of(stations: Vec<usize>, says: Says) -> Self {
         Self {
             who: Who::These(stations),
             says,
@@ -256,7 +249,7 @@ impl NameRule {
     }
 
     /// What everybody says of the site.
-    pub fn everywhere(says: Says) -> Self {
+    pub(crate) fn everywhere(says: Says) -> Self {
         Self {
             who: Who::All,
             system: true,
@@ -267,12 +260,12 @@ impl NameRule {
         }
     }
 
-    pub fn of_every_name(mut self) -> Self {
+    pub(crate) fn of_every_name(mut self) -> Self {
         self.every_name = true;
         self
     }
 
-    pub fn of_configured_too(mut self) -> Self {
+    pub(crate) fn of_configured_too(mut self) -> Self {
         self.configured = true;
         self
     }

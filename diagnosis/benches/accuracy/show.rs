@@ -3,9 +3,9 @@
 use onlyhere_proto::{Facts, Observation, SaidBy};
 
 use crate::drive::Run;
-use crate::path::Scene;
+use crate::scene::Scene;
 
-pub fn world(scene: &Scene) {
+pub(crate) fn world(scene: &Scene) {
     let case = &scene.world.case;
     println!("target {} {:?}", case.target.input, case.subject);
     println!("conditions {:?}", case.conditions);
@@ -45,7 +45,7 @@ pub fn world(scene: &Scene) {
     }
 }
 
-pub fn run(run: &Run) {
+pub(crate) fn run(run: &Run) {
     for (number, (at, ask)) in run.asks.iter().enumerate() {
         if number == run.opening {
             println!("--- after the opening");

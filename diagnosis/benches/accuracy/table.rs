@@ -10,7 +10,7 @@ use crate::metrics::{self, Judged, Share, percentile};
 const MISSES: usize = 25;
 
 /// One line per class, and what it was taken for.
-pub fn classes(judged: &[Judged]) {
+pub(crate) fn classes(judged: &[Judged]) {
     println!(
         "{:<26} {:>5}  {:<24} {:>8} {:>7} {:>7} {:>6}",
         "class", "n", "cause right [95 %]", "strict", "scope", "actor", "checks"
@@ -31,7 +31,7 @@ pub fn classes(judged: &[Judged]) {
 }
 
 /// The causes of INTERFACE.md, with all their classes together.
-pub fn causes(judged: &[Judged]) {
+pub(crate) fn causes(judged: &[Judged]) {
     println!("\n{:<24} {:>5}  cause right [95 %]", "cause", "n");
     let labels = std::iter::once("ok").chain(CauseId::ALL.iter().map(|c| c.label()));
     for label in labels {
@@ -44,7 +44,7 @@ pub fn causes(judged: &[Judged]) {
 }
 
 /// The figures of all classes together.
-pub fn summary(title: &str, judged: &[Judged]) {
+pub(crate) fn summary(title: &str, judged: &[Judged]) {
     let share = |hit: fn(&Judged) -> bool| Share::count(judged, hit);
     let reported: Vec<&Judged> = judged.iter().filter(|j| j.right.reported).collect();
     let of_reported = |hit: fn(&Judged) -> bool| Share::count(reported.iter().copied(), hit);
@@ -133,7 +133,7 @@ fn named(case: &Judged) -> f64 {
 }
 
 /// What is taken for what, the commonest first.
-pub fn misses(judged: &[Judged]) {
+pub(crate) fn misses(judged: &[Judged]) {
     let mut counts: BTreeMap<(&str, String), (usize, u64)> = BTreeMap::new();
     for case in judged
         .iter()

@@ -15,16 +15,158 @@ pub(super) fn advisories(f: Finding<'_>) -> Vec<Advisory> {
     if denied.len() >= 2 {
         all.push(datacenters_denied(f, &denied));
     }
+    all.extend(second_fault(f));
+    let dead = dead_addresses(f);
+    all.extend(dead.iter().map(|address| dead_for_all(f, *address)));
     for vantage in f.others() {
-        if denied.len() >= 2 && denied.contains(&vantage) {
-            continue;
+        let told = denied.len() >= 2 && denied.contains(&vantage)
+            || fails_only_at(f, vantage, &dead)
+            || second_strikes(f, vantage);
+        if !told {
+            all.extend(odd_one_out(f, vantage));
         }
-        all.extend(odd_one_out(f, vantage));
     }
+    all.extend(listed(f));
+    all.extend(tunnel_in_use(f));
     all.extend(unheard(f));
     all.extend(proxy_not_used(f));
     all.extend(hosts_file_in_use(f));
     all
+}
+
+/// Beside what everybody meets, something of its own ails the caller, or the probes.
+fn second_fault(f: Finding<'_>) -> Option<Advisory> {
+    let near = f.best?.near.as_ref()?;
+    let cause = near.entry.cause?;
+    let struck: Vec<usize> = (0..near.affected.len())
+        .filter(|v| near.affected[*v] && f.digest.vantages[*v].fails())
+        .collect();
+    let report = crate::causes::report(
+        f.case,
+        cause,
+        0.0,
+        crate::causes::Circumstances {
+            scope: near.entry.scope,
+            actor: near.entry.actor,
+            ..f.circumstances()
+        },
+    );
+    (!struck.is_empty()).then(|| Advisory {
+        says: format!("A second fault besides: {}", phrase::lower(&report.title)),
+        cause: Some(cause),
+        vantages: phrase::ids(f, &struck),
+    })
+}
+
+/// Whether the second of two faults strikes a vantage.
+fn second_strikes(f: Finding<'_>, vantage: usize) -> bool {
+    let near = f.best.and_then(|best| best.near.as_ref());
+    near.is_some_and(|near| near.affected[vantage])
+}
+
+/// Addresses that fail for all who tried them, two networks at least, and are not what the verdict is about.
+fn dead_addresses(f: Finding<'_>) -> Vec<usize> {
+    let all = f.digest.addresses.len();
+    let about = match f.decision.scope {
+        Scope::Global | Scope::Inconclusive => return Vec::new(),
+        Scope::TargetAddress => f.addresses_in_question(),
+        _ => Vec::new(),
+    };
+    let dead: Vec<usize> = (0..all)
+        .filter(|address| {
+            let of = |v: usize| {
+                f.digest.vantages[v]
+                    .attempts
+                    .iter()
+                    .filter(move |a| a.address == *address)
+            };
+            let fails = |v: usize| of(v).next().is_some() && of(v).all(|a| !a.is_ok());
+            let works = (0..f.case.vantages.len()).any(|v| of(v).any(|a| a.is_ok()));
+            !works && !about.contains(address) && super::headline::networks(f, fails) >= 2
+        })
+        .collect();
+    if dead.len() < all { dead } else { Vec::new() }
+}
+
+fn dead_for_all(f: Finding<'_>, address: usize) -> Advisory {
+    let tried: Vec<usize> = (0..f.case.vantages.len())
+        .filter(|v| {
+            let mut attempts = f.digest.vantages[*v].attempts.iter();
+            attempts.any(|a| a.address == address)
+        })
+        .collect();
+    let first = tried
+        .iter()
+        .flat_map(|v| &f.digest.vantages[*v].attempts)
+        .find(|a| a.address == address && !a.is_ok());
+    let what = first.map_or("fails".to_owned(), |a| match a.sign.kind {
+        Kind::Timeout => "does not answer".to_owned(),
+        Kind::Rst | Kind::PortUnreachable => "refuses".to_owned(),
+        _ => "fails".to_owned(),
+    });
+    let ip = f.digest.addresses[address].ip;
+    Advisory {
+        says: format!(
+            "{ip} {what} for all {} that tried it; browsers hide it by falling back to another address",
+            phrase::count(tried.len(), "vantage", "vantages")
+        ),
+        cause: Some(if ip.is_ipv6() {
+            CauseId::FamilyBroken
+        } else {
+            CauseId::AddressDown
+        }),
+        vantages: phrase::ids(f, &tried),
+    }
+}
+
+fn fails_only_at(f: Finding<'_>, vantage: usize, addresses: &[usize]) -> bool {
+    let seen = &f.digest.vantages[vantage];
+    let mut failed = seen.attempts.iter().filter(|a| !a.is_ok()).peekable();
+    failed.peek().is_some() && failed.all(|a| addresses.contains(&a.address))
+}
+
+/// The caller's address on block lists: it may be why somebody bans it.
+fn listed(f: Finding<'_>) -> Option<Advisory> {
+    let address = f.case.subject.public_address?;
+    let mut zones: Vec<String> = f
+        .digest
+        .vantages
+        .iter()
+        .flat_map(|v| &v.block_lists)
+        .filter(|(_, listed)| *listed)
+        .map(|(zone, _)| phrase::quoted(zone))
+        .collect();
+    zones.sort();
+    zones.dedup();
+    (!zones.is_empty()).then(|| Advisory {
+        says: format!(
+            "Your address {address} is on the DNS block list {}: sites that go by it turn you away; look for malware in your network, then ask the list to delete it",
+            phrase::list(&zones)
+        ),
+        cause: None,
+        vantages: f
+            .subject()
+            .map(|s| phrase::ids(f, &[s]))
+            .unwrap_or_default(),
+    })
+}
+
+/// With a tunnel that carries the traffic, the address that is turned away is the tunnel's.
+fn tunnel_in_use(f: Finding<'_>) -> Option<Advisory> {
+    let subject = f.subject()?;
+    let tunnel = f.case.subject.local.tunnel.as_deref()?;
+    let about_address = matches!(
+        f.decision.scope,
+        Scope::Source | Scope::SourceAddress | Scope::SourceNetwork
+    );
+    about_address.then(|| Advisory {
+        says: format!(
+            "Your traffic leaves through the tunnel {}: it is the tunnel's far end that is meant, not your own line",
+            phrase::quoted(tunnel)
+        ),
+        cause: Some(CauseId::LocalVpn),
+        vantages: phrase::ids(f, &[subject]),
+    })
 }
 
 /// Datacenter vantages that the target turns away while others get through.

@@ -24,9 +24,21 @@ pub(super) fn headline(f: Finding<'_>) -> String {
         },
         Scope::Regional => format!("{} from {} only", what(f), region(f)),
         Scope::TargetAddress => at_addresses(f),
-        Scope::Global if f.decision.intermittent => format!("{} now and then, everywhere", what(f)),
-        Scope::Global => format!("{} everywhere", what(f)),
+        Scope::Global => everywhere(f),
         Scope::Inconclusive => inconclusive(f),
+    }
+}
+
+fn everywhere(f: Finding<'_>) -> String {
+    let what = what(f);
+    if f.decision.intermittent {
+        return format!("{what} now and then, everywhere");
+    }
+    match (f.decision.cause(), f.decision.mechanism) {
+        (Some(CauseId::WrongAddress), mechanism) if mechanism != Mechanism::Dns => {
+            format!("{what} everywhere: the name leads to the wrong address")
+        }
+        _ => format!("{what} everywhere"),
     }
 }
 
@@ -115,21 +127,33 @@ fn statuses(f: Finding<'_>) -> BTreeSet<u16> {
 fn local(f: Finding<'_>) -> String {
     let what = what(f);
     match (f.decision.cause(), f.decision.actor) {
-        (Some(CauseId::LocalFirewall), Actor::You)
-            if f.decision.mechanism == Mechanism::Timeout =>
-        {
-            format!("{what} here: your own machine drops it")
-        }
-        (Some(CauseId::LocalFirewall), Actor::You) => {
-            format!("{what} here: your own machine rejects it")
-        }
-        (Some(CauseId::LocalFirewall), _) => {
-            format!("{what} here: your own network's gateway rejects it")
+        (Some(CauseId::LocalFirewall), actor) => {
+            let who = match actor {
+                Actor::You => "your own machine",
+                _ => "your own network's gateway",
+            };
+            let does = match f.decision.mechanism {
+                Mechanism::Timeout => "drops it",
+                Mechanism::Reset | Mechanism::Tls => "breaks it off",
+                _ => "rejects it",
+            };
+            format!("{what} here: {who} {does}")
         }
         (Some(CauseId::LocalOffline), _) => {
             format!("{what} here: your connection to the internet is down")
         }
-        (Some(CauseId::LocalVpn), _) => format!("{what} here: your VPN does not deliver"),
+        (Some(CauseId::LocalVpn), _) => {
+            let past = f.subject().is_some_and(|s| {
+                let seen = &f.digest.vantages[s];
+                seen.direct.iter().any(crate::digest::Attempt::is_ok)
+            });
+            let besides = if past {
+                ", past it the target opens"
+            } else {
+                ""
+            };
+            format!("{what} here: your VPN does not deliver{besides}")
+        }
         (Some(CauseId::LocalProxy), _) => {
             "Reachable, but not through the proxy that is set here".to_owned()
         }
@@ -139,8 +163,11 @@ fn local(f: Finding<'_>) -> String {
                 f.case.target.host
             )
         }
-        (Some(CauseId::LocalResolver), _) => {
+        (Some(CauseId::LocalResolver), _) if f.decision.mechanism == Mechanism::Dns => {
             "Name does not resolve here: your DNS resolver does not give it".to_owned()
+        }
+        (Some(CauseId::LocalResolver), _) => {
+            format!("{what} here: your DNS resolver gives another address than all others")
         }
         (Some(CauseId::LocalServiceDown), _) => match f.case.target.port {
             Some(port) => format!("{what} here: nothing listens on port {port} of this machine"),
@@ -197,8 +224,13 @@ fn at_addresses(f: Finding<'_>) -> String {
         .into_iter()
         .map(|a| f.digest.addresses[a].ip.to_string())
         .collect();
+    let sometimes = if f.decision.intermittent {
+        " now and then"
+    } else {
+        ""
+    };
     format!(
-        "{} at {} of {} addresses ({})",
+        "{}{sometimes} at {} of {} addresses ({})",
         what(f),
         hit.len(),
         f.digest.addresses.len(),

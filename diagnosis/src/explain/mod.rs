@@ -133,7 +133,10 @@ impl Finding<'_> {
             scope: self.decision.scope,
             actor: self.decision.actor,
             address: self.address_in_question(),
-            resolver: None,
+            resolver: self.subject().and_then(|s| {
+                let resolvers = &self.digest.vantages[s].system_resolvers;
+                resolvers.first().copied()
+            }),
         }
     }
 

@@ -62,6 +62,30 @@ impl Doctor {
                 false => "the kernel does not tell who rejects a connection",
             },
         );
+        say(
+            "ladder",
+            can.ladder,
+            match can.ladder {
+                true => "hops on the way can be told apart (time to live, error queue)",
+                false => "hops on the way cannot be told apart (time to live, error queue)",
+            },
+        );
+        say(
+            "segments",
+            can.small_segments,
+            match can.small_segments {
+                true => "can be kept small, to find paths that swallow large packets",
+                false => "cannot be kept small (TCP_MAXSEG)",
+            },
+        );
+        say(
+            "device",
+            can.device,
+            match can.device {
+                true => "a connection can be sent past the routing table (SO_BINDTODEVICE)",
+                false => "this user may not send past the routing table (SO_BINDTODEVICE)",
+            },
+        );
         clock();
         let settings = ProberSettings::of_this_system(Guard::open());
         say(

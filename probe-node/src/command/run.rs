@@ -30,6 +30,7 @@ impl Run {
         let prober = Prober::new(ProberSettings {
             in_flight: config.limits.attempts,
             per_address: Some(config.limits.per_address),
+            source_addresses: config.source_addresses.clone(),
             ..ProberSettings::of_this_system(config.guard())
         })?;
         let worker = Worker {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -107,6 +107,10 @@ where
         Ok(request) => request,
         Err(error) => return Exchanged::failed(Failure::not_measured(error.to_string())),
     };
+    let request = match &attempt.authorization {
+        Some(authorization) if attempt.proxied => with_authorization(request, authorization),
+        _ => request,
+    };
     let (mut sender, connection) = match http1_client().handshake(TokioIo::new(stream)).await {
         Ok(both) => both,
         Err(error) => return Exchanged::failed(classify::exchange(&error)),
@@ -114,6 +118,16 @@ where
     // The connection is driven by this very task, so that it ends with the attempt.
     let exchange = async move { exchange(sender.send_request(request).await, until).await };
     drive(connection, exchange, until).await
+}
+
+/// Tells the proxy who asks.
+pub(super) fn with_authorization<B>(
+    mut request: Request<B>,
+    authorization: &HeaderValue,
+) -> Request<B> {
+    let headers = request.headers_mut();
+    headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+    request
 }
 
 pub(super) fn http1_client() -> hyper::client::conn::http1::Builder {

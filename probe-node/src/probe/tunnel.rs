@@ -11,7 +11,7 @@ use http::{Method, Request, Uri, header};
 use http_body_util::Empty;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use onlyhere_proto::{Facts, Outcome, Target};
+use onlyhere_proto::{Facts, Outcome};
 use tokio::{net::TcpStream, time};
 
 use super::{
@@ -28,10 +28,14 @@ pub(super) async fn open(attempt: &mut Attempt<'_>) -> Seen {
         return Seen::not_measured("there is no connection to the proxy");
     };
     let source = stream.local_addr().ok().map(|local| local.ip());
-    let asked = time::timeout_at(until.into(), connect(stream, attempt.target, until));
+    let request = match request(attempt) {
+        Ok(request) => request,
+        Err(error) => return Seen::not_measured(error.to_string()),
+    };
+    let asked = time::timeout_at(until.into(), connect(stream, request, until));
     let asked = asked
         .await
-        .unwrap_or_else(|_| Err(Exchanged::failed(Failure::of(Outcome::Timeout))));
+        .unwrap_or_else(|_| Err(failed(Failure::of(Outcome::Timeout))));
     let elapsed = start.elapsed();
     let seen = match asked {
         Ok(stream) => {
@@ -39,9 +43,13 @@ pub(super) async fn open(attempt: &mut Attempt<'_>) -> Seen {
             attempt.proxied = false;
             Seen::ok(elapsed)
         }
-        Err(exchanged) => refused(exchanged, elapsed),
+        Err(exchanged) => refused(*exchanged, elapsed),
     };
     seen.from(source)
+}
+
+fn failed(failure: Failure) -> Box<Exchanged> {
+    Box::new(Exchanged::failed(failure))
 }
 
 fn refused(exchanged: Exchanged, elapsed: Duration) -> Seen {
@@ -58,22 +66,20 @@ fn refused(exchanged: Exchanged, elapsed: Duration) -> Seen {
 
 async fn connect(
     stream: TcpStream,
-    target: &Target,
+    request: Request<Empty<Bytes>>,
     until: Instant,
-) -> Result<TcpStream, Exchanged> {
-    let own = |why: String| Exchanged::failed(Failure::not_measured(why));
-    let request = request(target).map_err(|error| own(error.to_string()))?;
+) -> Result<TcpStream, Box<Exchanged>> {
     let handshake = exchange::http1_client().handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake
         .await
-        .map_err(|error| Exchanged::failed(classify::exchange(&error)))?;
+        .map_err(|error| failed(classify::exchange(&error)))?;
     let ask = async move {
         match sender.send_request(request).await {
             Ok(answer) if answer.status().is_success() => {
                 let upgraded = hyper::upgrade::on(answer).await;
-                upgraded.map_err(|error| Exchanged::failed(classify::exchange(&error)))
+                upgraded.map_err(|error| failed(classify::exchange(&error)))
             }
-            other => Err(exchange::exchange(other, until).await),
+            other => Err(Box::new(exchange::exchange(other, until).await)),
         }
     };
     let connection = async {
@@ -89,26 +95,31 @@ async fn connect(
     tunnel(upgraded)
 }
 
-fn tunnel(upgraded: Upgraded) -> Result<TcpStream, Exchanged> {
+fn tunnel(upgraded: Upgraded) -> Result<TcpStream, Box<Exchanged>> {
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         // TLS and HTTP are protocols whose client speaks first: what came already is not theirs.
         Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
-        Ok(_) => Err(Exchanged::failed(
+        Ok(_) => Err(failed(
             Failure::of(Outcome::Closed).because("and sent something that nobody asked for"),
         )),
-        Err(_) => Err(Exchanged::failed(Failure::not_measured(
+        Err(_) => Err(failed(Failure::not_measured(
             "the tunnel is not the connection it was asked for over",
         ))),
     }
 }
 
-fn request(target: &Target) -> Result<Request<Empty<Bytes>>, http::Error> {
+fn request(attempt: &Attempt<'_>) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let target = attempt.target;
     let host = exchange::host(target);
     let authority = format!("{host}:{}", target.port.unwrap_or_default());
-    Request::builder()
+    let request = Request::builder()
         .method(Method::CONNECT)
         .uri(Uri::builder().authority(authority.as_str()).build()?)
         .header(header::HOST, authority)
         .header(header::USER_AGENT, USER_AGENT)
-        .body(Empty::new())
+        .body(Empty::new())?;
+    Ok(match &attempt.authorization {
+        Some(authorization) => exchange::with_authorization(request, authorization),
+        None => request,
+    })
 }

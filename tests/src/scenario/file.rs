@@ -313,6 +313,9 @@ pub enum Action {
     InterceptTls {
         /// The gateway.
         host: String,
+        /// Hosts that trust the box's authority, as an office's own machines do.
+        #[serde(default)]
+        trusted_by: Vec<String>,
     },
     /// A gateway sends everybody behind it to its login page.
     CaptivePortal {

@@ -53,6 +53,12 @@ impl Authority {
         write(file, &self.pem)
     }
 
+    /// Writes its certificate and those of `others` into one file, to be trusted together.
+    pub fn write_with(&self, others: &[&Self], file: &Path) -> Result<(), LabError> {
+        let others: String = others.iter().map(|other| other.pem.as_str()).collect();
+        write(file, self.pem.clone() + &others)
+    }
+
     /// Issues a server certificate for `names` and writes `NAME.crt` (with the chain) and `NAME.key` into `dir`.
     pub fn issue(
         &self,

@@ -176,24 +176,27 @@ fn wait_for_checks(haproxy: &mut Daemon, backends: &[Backend]) -> Result<(), Lab
 }
 
 /// A running box that opens the TLS of everything that passes through a gateway to port 443, with an authority of its
-/// own that nobody here trusts, and speaks TLS again with whom the visitor meant.
+/// own, and speaks TLS again with whom the visitor meant.
 #[derive(Debug)]
 pub struct Interceptor {
     _haproxy: Daemon,
 }
 
 impl Interceptor {
-    /// Starts it on a gateway. It has a certificate for each of `names`, as a real box makes them when they are asked
+    /// Starts it on a gateway. It has a certificate by `authority` for each of `names`, as a real box makes them when they are asked
     /// for; for other names it shows the first. The kernel diverts without changing addresses (TPROXY), so that the box
     /// knows where the visitor wanted to go over either family.
-    pub fn start(gateway: &Host, names: &[String]) -> Result<Self, LabError> {
+    pub fn start(
+        gateway: &Host,
+        authority: &Authority,
+        names: &[String],
+    ) -> Result<Self, LabError> {
         let dir = gateway.dir().join("interceptor");
         let certificates = dir.join("certificates");
         make_dir(&certificates)?;
-        let box_authority = Authority::new("Inspecting Gateway")?;
         for name in names {
             let own = [name.clone()];
-            let files = box_authority.issue(&own, CertificateKind::Valid, &dir, name)?;
+            let files = authority.issue(&own, CertificateKind::Valid, &dir, name)?;
             bundle(&files, &certificates.join(format!("{name}.pem")))?;
         }
         let config = format!(

@@ -3,7 +3,7 @@
 use super::Stage;
 use crate::LabError;
 use crate::scenario::ProxyPlan;
-use crate::service::{Interceptor, Notice, Portal, Proxy, nftables};
+use crate::service::{Authority, Interceptor, Notice, Portal, Proxy, nftables};
 
 /// The login page of a captive portal.
 const PORTAL: &str = "portal.example";
@@ -30,13 +30,23 @@ impl Stage {
         Ok(())
     }
 
-    pub(super) fn intercept_tls(&mut self, host: &str) -> Result<(), LabError> {
+    pub(super) fn intercept_tls(
+        &mut self,
+        host: &str,
+        trusted_by: &[String],
+    ) -> Result<(), LabError> {
         let names: Vec<String> = self
             .sites
             .values()
             .flat_map(|(settings, _)| settings.names.iter().cloned())
             .collect();
-        let interceptor = Interceptor::start(self.internet.host(host)?, &names)?;
+        let authority = Authority::new("Inspecting Gateway")?;
+        let interceptor = Interceptor::start(self.internet.host(host)?, &authority, &names)?;
+        let both = self.internet.dir().join("authority-and-box.crt");
+        self.authority.write_with(&[&authority], &both)?;
+        for client in trusted_by {
+            self.internet.host_mut(client)?.trust_only(&both);
+        }
         self.middle.push(Middle::Interceptor(interceptor));
         Ok(())
     }

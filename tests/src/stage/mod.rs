@@ -153,7 +153,7 @@ impl Stage {
             Action::NameServers(plan) => self.delegate(plan),
             Action::StartResolver(plan) => self.start_resolver(plan),
             Action::StartProxy(plan) => self.start_proxy(plan),
-            Action::InterceptTls { host } => self.intercept_tls(host),
+            Action::InterceptTls { host, trusted_by } => self.intercept_tls(host, trusted_by),
             Action::CaptivePortal { host, closed } => self.open_portal(host, *closed),
             Action::BlockPage { host } => self.show_block_page(host),
             Action::BreakProbe { host } => self.break_probe(host),

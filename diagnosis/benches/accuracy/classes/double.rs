@@ -33,22 +33,22 @@ fn block_robots(world: &mut World, share: f64) {
     world.rules.push(Rule::new(At::Edge, does).of(met));
 }
 
-pub fn waf_of_probes(world: &mut World) -> Truth {
+pub(crate) fn waf_of_probes(world: &mut World) -> Truth {
     block_robots(world, 0.65);
     Truth::new(None, &[Scope::Ok], &[Actor::Nobody, Actor::Site])
 }
 
-pub fn waf_and_service_down(world: &mut World) -> Truth {
+pub(crate) fn waf_and_service_down(world: &mut World) -> Truth {
     block_robots(world, 0.8);
     everywhere::service_down(world)
 }
 
-pub fn isp_dns_and_service_down(world: &mut World) -> Truth {
+pub(crate) fn isp_dns_and_service_down(world: &mut World) -> Truth {
     names::local_resolver_isp(world);
     everywhere::service_down(world)
 }
 
-pub fn local_firewall_and_host_down(world: &mut World) -> Truth {
+pub(crate) fn local_firewall_and_host_down(world: &mut World) -> Truth {
     let port = world.site.port;
     let rule = Rule::new(At::Own, Does::Rst)
         .of(vec![YOU])
@@ -58,13 +58,13 @@ pub fn local_firewall_and_host_down(world: &mut World) -> Truth {
     everywhere::host_down(world)
 }
 
-pub fn hosts_file_and_service_down(world: &mut World) -> Truth {
+pub(crate) fn hosts_file_and_service_down(world: &mut World) -> Truth {
     local::hosts_file(world);
     everywhere::service_down(world)
 }
 
 /// It is being mended while one looks.
-pub fn fault_clears(world: &mut World) -> Truth {
+pub(crate) fn fault_clears(world: &mut World) -> Truth {
     let until = world.random.between(600.0, 4_000.0);
     let rule = Rule::new(At::Host, Does::Rst).ports(&[world.site.port]);
     world
@@ -81,7 +81,7 @@ pub fn fault_clears(world: &mut World) -> Truth {
 }
 
 /// Nothing is the matter, until somebody knocks too often.
-pub fn ban_by_probing(world: &mut World) -> Truth {
+pub(crate) fn ban_by_probing(world: &mut World) -> Truth {
     let many = world.random.pick(&[3, 4, 6]);
     let does = if world.random.chance(0.5) {
         Does::Icmp(3)

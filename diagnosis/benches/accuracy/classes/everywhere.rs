@@ -6,7 +6,7 @@ use crate::network::Truth;
 use crate::rule::{At, Does, Rule, When};
 use crate::world::{Port, Presented, World};
 
-pub fn ok(_: &mut World) -> Truth {
+pub(crate) fn ok(_: &mut World) -> Truth {
     Truth::new(None, &[Scope::Ok], &[onlyhere_proto::Actor::Nobody])
 }
 
@@ -22,18 +22,18 @@ fn close(world: &mut World) {
     world.servers().for_each(|m| m.port = Port::Closed);
 }
 
-pub fn service_down(world: &mut World) -> Truth {
+pub(crate) fn service_down(world: &mut World) -> Truth {
     close(world);
     Truth::global(CauseId::ServiceDown).like(&CLOSED)
 }
 
-pub fn bound_to_loopback(world: &mut World) -> Truth {
+pub(crate) fn bound_to_loopback(world: &mut World) -> Truth {
     close(world);
     Truth::global(CauseId::BoundToLoopback).like(&CLOSED)
 }
 
 /// The service is there, elsewhere.
-pub fn wrong_port(world: &mut World) -> Truth {
+pub(crate) fn wrong_port(world: &mut World) -> Truth {
     let asked = world.random.pick(&[8443, 4443, 444]);
     let host = world.site.host.clone();
     let target = format!("https://{host}:{asked}/");
@@ -48,7 +48,7 @@ pub fn wrong_port(world: &mut World) -> Truth {
     Truth::global(CauseId::WrongPort).like(&CLOSED)
 }
 
-pub fn host_down(world: &mut World) -> Truth {
+pub(crate) fn host_down(world: &mut World) -> Truth {
     let mourned = world.random.chance(0.25);
     world.servers().for_each(|m| {
         m.up = false;
@@ -57,7 +57,7 @@ pub fn host_down(world: &mut World) -> Truth {
     Truth::global(CauseId::HostDown).like(&[CauseId::FirewallDrop])
 }
 
-pub fn firewall_reject(world: &mut World) -> Truth {
+pub(crate) fn firewall_reject(world: &mut World) -> Truth {
     let does = world
         .random
         .weighted(&[(0.5, 3), (0.15, 10), (0.25, 13), (0.1, 255)]);
@@ -78,7 +78,7 @@ pub fn firewall_reject(world: &mut World) -> Truth {
     Truth::global(CauseId::FirewallReject).like(like)
 }
 
-pub fn firewall_drop(world: &mut World) -> Truth {
+pub(crate) fn firewall_drop(world: &mut World) -> Truth {
     let whole = world.random.chance(0.3);
     let mut rule = Rule::new(At::Host, Does::Drop);
     if whole {
@@ -91,7 +91,7 @@ pub fn firewall_drop(world: &mut World) -> Truth {
 }
 
 /// Up and down by turns, for everybody at once. What never changes while one looks cannot be told.
-pub fn crash_loop(world: &mut World) -> Truth {
+pub(crate) fn crash_loop(world: &mut World) -> Truth {
     let mean = world.random.pick(&[1_500.0, 4_000.0, 7_000.0, 7_000.0]);
     let spans = loop {
         let spans = down_spans(world, mean);
@@ -129,7 +129,7 @@ fn down_spans(world: &mut World, mean: f64) -> Vec<(f64, f64)> {
     spans
 }
 
-pub fn overloaded(world: &mut World) -> Truth {
+pub(crate) fn overloaded(world: &mut World) -> Truth {
     let silent = world.random.between(0.2, 0.4);
     let mut sometimes = |does: Does, chance: f64| {
         let rule = Rule::new(At::Host, does).ports(&[world.site.port]);
@@ -138,13 +138,14 @@ pub fn overloaded(world: &mut World) -> Truth {
     sometimes(Does::Drop, silent);
     sometimes(Does::Page(503, vec![("server", "nginx")]), 0.2);
     sometimes(Does::PageReset, 0.12);
+    sometimes(Does::PageSilence, 0.06);
     sometimes(Does::Slow(1_300.0), 0.25);
     sometimes(Does::Slow(2_200.0), 0.25);
     world.think_ms = 600.0;
     Truth::global(CauseId::Overloaded)
 }
 
-pub fn backend_partial(world: &mut World) -> Truth {
+pub(crate) fn backend_partial(world: &mut World) -> Truth {
     let backends = world.random.pick(&[2.0, 3.0, 4.0]);
     let does = match world.random.below(5) {
         0 => Does::Rst,
@@ -163,7 +164,7 @@ fn present(world: &mut World, change: impl Fn(&mut Presented)) {
     world.servers().for_each(|m| change(&mut m.presented));
 }
 
-pub fn certificate_expired(world: &mut World) -> Truth {
+pub(crate) fn certificate_expired(world: &mut World) -> Truth {
     let since = world.random.below(40) as i64 + 1;
     present(world, |p| {
         p.valid = (-90 - since, -since);
@@ -172,7 +173,7 @@ pub fn certificate_expired(world: &mut World) -> Truth {
     Truth::global(CauseId::CertificateExpired)
 }
 
-pub fn certificate_mismatch(world: &mut World) -> Truth {
+pub(crate) fn certificate_mismatch(world: &mut World) -> Truth {
     let name = world.random.pick(&[
         "panel.hosting.example",
         "default.invalid",
@@ -185,7 +186,7 @@ pub fn certificate_mismatch(world: &mut World) -> Truth {
     Truth::global(CauseId::CertificateMismatch).like(&[CauseId::WrongAddress])
 }
 
-pub fn certificate_untrusted(world: &mut World) -> Truth {
+pub(crate) fn certificate_untrusted(world: &mut World) -> Truth {
     let own = world.random.chance(0.6);
     present(world, |p| {
         p.issuer = if own {
@@ -199,7 +200,7 @@ pub fn certificate_untrusted(world: &mut World) -> Truth {
     Truth::global(CauseId::CertificateUntrusted)
 }
 
-pub fn http_error(world: &mut World) -> Truth {
+pub(crate) fn http_error(world: &mut World) -> Truth {
     let status = world.random.pick(&[500, 502, 503, 504, 404, 500]);
     world.servers().for_each(|m| m.status = status);
     Truth::global(CauseId::HttpError)

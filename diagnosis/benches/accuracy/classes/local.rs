@@ -6,7 +6,7 @@ use crate::network::Truth;
 use crate::rule::{At, Does, NameRule, Rule, Says, To};
 use crate::world::{Port, Presented, Proxy, World, YOU};
 
-pub fn browser_only(world: &mut World) -> Truth {
+pub(crate) fn browser_only(world: &mut World) -> Truth {
     let seen = world.random.pick(&[
         Symptom::Refused,
         Symptom::Timeout,
@@ -18,7 +18,7 @@ pub fn browser_only(world: &mut World) -> Truth {
     Truth::local(CauseId::BrowserOnly)
 }
 
-pub fn firewall(world: &mut World) -> Truth {
+pub(crate) fn firewall(world: &mut World) -> Truth {
     let tls = if world.case.target.is_tls() {
         0.15
     } else {
@@ -44,7 +44,7 @@ pub fn firewall(world: &mut World) -> Truth {
     Truth::local(CauseId::LocalFirewall).like(&[CauseId::NetworkBlock])
 }
 
-pub fn offline(world: &mut World) -> Truth {
+pub(crate) fn offline(world: &mut World) -> Truth {
     let everything = |does| {
         Rule::new(At::Gateway, does)
             .of(vec![YOU])
@@ -72,7 +72,7 @@ pub fn offline(world: &mut World) -> Truth {
 }
 
 /// A proxy is set, and dead; without it all is well.
-pub fn proxy(world: &mut World) -> Truth {
+pub(crate) fn proxy(world: &mut World) -> Truth {
     world.case.subject.local.proxies = vec!["https_proxy=http://127.0.0.1:3128".to_owned()];
     world.proxy = world.random.weighted(&[
         (0.55, Proxy::Refuses),
@@ -92,7 +92,7 @@ pub fn proxy(world: &mut World) -> Truth {
     truth
 }
 
-pub fn vpn(world: &mut World) -> Truth {
+pub(crate) fn vpn(world: &mut World) -> Truth {
     let local = &mut world.case.subject.local;
     local.tunnel = Some("wg0".to_owned());
     local.way_out = Some("eth0".to_owned());
@@ -116,7 +116,7 @@ pub fn vpn(world: &mut World) -> Truth {
 }
 
 /// An entry that was right once, or never.
-pub fn hosts_file(world: &mut World) -> Truth {
+pub(crate) fn hosts_file(world: &mut World) -> Truth {
     let entry = match world
         .random
         .weighted(&[(0.25, 0), (0.3, 1), (0.2, 2), (0.25, 3)])
@@ -138,7 +138,7 @@ pub fn hosts_file(world: &mut World) -> Truth {
     Truth::local(CauseId::HostsFile)
 }
 
-pub fn family_broken(world: &mut World) -> Truth {
+pub(crate) fn family_broken(world: &mut World) -> Truth {
     let does = if world.random.chance(0.65) {
         Does::Drop
     } else {
@@ -161,7 +161,7 @@ pub fn family_broken(world: &mut World) -> Truth {
 }
 
 /// Everything leads to the page that wants a name and a room number.
-pub fn captive_portal(world: &mut World) -> Truth {
+pub(crate) fn captive_portal(world: &mut World) -> Truth {
     let portal = Presented {
         names: vec!["login.hotspot.example".to_owned()],
         issuer: "CN=hotspot".to_owned(),
@@ -197,7 +197,7 @@ pub fn captive_portal(world: &mut World) -> Truth {
     Truth::local(CauseId::CaptivePortal).like(&[CauseId::TlsInterception])
 }
 
-pub fn tls_interception(world: &mut World) -> Truth {
+pub(crate) fn tls_interception(world: &mut World) -> Truth {
     let shield = Presented {
         names: vec![world.site.host.clone()],
         issuer: world
@@ -226,7 +226,7 @@ pub fn tls_interception(world: &mut World) -> Truth {
 }
 
 /// A service of this machine's own.
-pub fn service_down(world: &mut World) -> Truth {
+pub(crate) fn service_down(world: &mut World) -> Truth {
     let port = world.random.pick(&[3000, 5173, 8000, 8080]);
     world.case.target = Target::parse(&format!("http://localhost:{port}/")).expect("a target");
     world.case.subject.local.listeners = vec![Listener {

@@ -8,7 +8,7 @@ use crate::rule::{NameRule, Says};
 use crate::world::{Port, World, YOU};
 
 /// The zone leads to somebody else's machine; its owner says where it should lead.
-pub fn wrong_address(world: &mut World) -> Truth {
+pub(crate) fn wrong_address(world: &mut World) -> Truth {
     let real = world.site.addresses();
     let wrong = match world
         .random
@@ -36,7 +36,7 @@ pub fn wrong_address(world: &mut World) -> Truth {
     Truth::new(Some(CauseId::WrongAddress), &[Scope::Global], &actors)
 }
 
-pub fn dns_missing(world: &mut World) -> Truth {
+pub(crate) fn dns_missing(world: &mut World) -> Truth {
     let says = if world.random.chance(0.75) {
         Says::Nxdomain
     } else {
@@ -50,7 +50,7 @@ pub fn dns_missing(world: &mut World) -> Truth {
     )
 }
 
-pub fn dns_broken(world: &mut World) -> Truth {
+pub(crate) fn dns_broken(world: &mut World) -> Truth {
     let (says, theirs) = match world.random.weighted(&[(0.5, 0), (0.2, 1), (0.3, 2)]) {
         // its servers are gone
         0 => (Says::Servfail, Says::Silence),
@@ -71,7 +71,7 @@ pub fn dns_broken(world: &mut World) -> Truth {
 }
 
 /// The record has changed, some resolvers do not know it yet, and the old address is dead.
-pub fn dns_stale(world: &mut World) -> Truth {
+pub(crate) fn dns_stale(world: &mut World) -> Truth {
     let old = world.strange_machine(Family::V4);
     let kind = world.random.weighted(&[(0.5, 0), (0.3, 1), (0.2, 2)]);
     let machine = world.machines.last_mut().expect("just added");
@@ -117,7 +117,7 @@ fn ill_answer(world: &mut World) -> Says {
 }
 
 /// The provider's.
-pub fn local_resolver_isp(world: &mut World) -> Truth {
+pub(crate) fn local_resolver_isp(world: &mut World) -> Truth {
     let says = ill_answer(world);
     let met = own_network(world);
     world.names.push(NameRule::of(met, says));
@@ -136,7 +136,7 @@ pub fn local_resolver_isp(world: &mut World) -> Truth {
 }
 
 /// The subject's own, or its home router's.
-pub fn local_resolver_own(world: &mut World) -> Truth {
+pub(crate) fn local_resolver_own(world: &mut World) -> Truth {
     let rule = match world.random.chance(0.3) {
         true => {
             let says = if world.random.chance(0.5) {

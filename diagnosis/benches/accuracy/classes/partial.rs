@@ -7,7 +7,7 @@ use crate::network::Truth;
 use crate::rule::{At, Does, Rule, To};
 use crate::world::{Port, World, YOU};
 
-pub fn address_down(world: &mut World) -> Truth {
+pub(crate) fn address_down(world: &mut World) -> Truth {
     let own = world.site.answers_near(world.subject().city);
     let own: Vec<_> = own.into_iter().filter(|a| a.is_ipv4()).collect();
     let dead = world.random.pick(&own);
@@ -26,7 +26,7 @@ pub fn address_down(world: &mut World) -> Truth {
     )
 }
 
-pub fn family_broken_theirs(world: &mut World) -> Truth {
+pub(crate) fn family_broken_theirs(world: &mut World) -> Truth {
     let off = world.random.chance(0.65);
     world
         .servers()
@@ -84,7 +84,7 @@ fn shared_scopes(world: &World, met: &[usize]) -> Vec<Scope> {
     }
 }
 
-pub fn routing_fault_region(world: &mut World) -> Truth {
+pub(crate) fn routing_fault_region(world: &mut World) -> Truth {
     let home = world.subject().city.region;
     let met = loop {
         let often = |w: &World, i: usize| {
@@ -107,7 +107,7 @@ pub fn routing_fault_region(world: &mut World) -> Truth {
     Truth::new(Some(CauseId::RoutingFault), &scopes, &[Actor::Transit])
 }
 
-pub fn geo_block(world: &mut World) -> Truth {
+pub(crate) fn geo_block(world: &mut World) -> Truth {
     let home = world.subject().city.country;
     let often = |w: &World, i: usize| {
         if w.stations[i].city.country == home {
@@ -152,7 +152,7 @@ pub fn geo_block(world: &mut World) -> Truth {
 }
 
 /// One of a network's places is ill: whoever is led there fails, always in the same way.
-pub fn cdn_edge_fault(world: &mut World) -> Truth {
+pub(crate) fn cdn_edge_fault(world: &mut World) -> Truth {
     let home = world.subject().city.region;
     let met = loop {
         let often = |w: &World, i: usize| {

@@ -9,7 +9,7 @@ use crate::network::Truth;
 use crate::rule::{At, Does, Rule, To};
 use crate::world::{Presented, World, YOU};
 
-pub fn ip_ban(world: &mut World) -> Truth {
+pub(crate) fn ip_ban(world: &mut World) -> Truth {
     let v4 = To::SiteFamily(onlyhere_proto::Family::V4);
     let base = |does| {
         Rule::new(At::Host, does)
@@ -42,12 +42,17 @@ pub fn ip_ban(world: &mut World) -> Truth {
     }
 }
 
-pub fn waf_block(world: &mut World) -> Truth {
+pub(crate) fn waf_block(world: &mut World) -> Truth {
     let headers = vec![("server", "cloudflare"), ("cf-mitigated", "challenge")];
-    let does = match world.random.weighted(&[(0.6, 0), (0.2, 1), (0.2, 2)]) {
+    let does = match world
+        .random
+        .weighted(&[(0.55, 0), (0.2, 1), (0.15, 2), (0.1, 3)])
+    {
         0 => Does::Page(403, headers),
         1 => Does::Page(403, vec![("server", "nginx"), ("x-waf", "blocked")]),
-        _ => Does::Page(406, vec![("server", "Apache")]),
+        2 => Does::Page(406, vec![("server", "Apache")]),
+        // nginx's 444
+        _ => Does::PageClose,
     };
     let rule = Rule::new(At::Edge, does).of(vec![YOU]);
     world.rules.push(rule.sparing_second_source());
@@ -59,7 +64,7 @@ pub fn waf_block(world: &mut World) -> Truth {
     .like(&[CauseId::IpBan])
 }
 
-pub fn rate_limited(world: &mut World) -> Truth {
+pub(crate) fn rate_limited(world: &mut World) -> Truth {
     let does = Does::Page(429, vec![("server", "nginx"), ("retry-after", "60")]);
     let rule = Rule::new(At::Host, does).of(vec![YOU]);
     world.rules.push(rule.sparing_second_source());
@@ -70,18 +75,20 @@ pub fn rate_limited(world: &mut World) -> Truth {
     )
 }
 
-pub fn network_block_isp(world: &mut World) -> Truth {
+pub(crate) fn network_block_isp(world: &mut World) -> Truth {
     let web = world.case.target.depth() == Stage::Http;
     let name = if web { 0.25 } else { 0.0 };
-    let does = match world
-        .random
-        .weighted(&[(0.42, 0), (0.3, 1), (name, 2), (0.08, 3)])
-    {
-        0 => Does::Drop,
-        1 => Does::Rst,
-        2 => Does::HelloReset,
-        _ => Does::Icmp(13),
-    };
+    let does =
+        match world
+            .random
+            .weighted(&[(0.42, 0), (0.3, 1), (name, 2), (0.08, 3), (name / 3.0, 4)])
+        {
+            0 => Does::Drop,
+            1 => Does::Rst,
+            2 => Does::HelloReset,
+            4 => Does::HelloDrop,
+            _ => Does::Icmp(13),
+        };
     let mut rule = Rule::new(At::Access, does).of(own_network(world));
     rule = rule.somewhere(&mut world.random);
     if world.random.chance(0.6) {
@@ -99,7 +106,7 @@ pub fn network_block_isp(world: &mut World) -> Truth {
 }
 
 /// By the target: the whole AS, or the prefix.
-pub fn network_block_site(world: &mut World) -> Truth {
+pub(crate) fn network_block_site(world: &mut World) -> Truth {
     let prefix = |ip: IpAddr| match ip {
         IpAddr::V4(v4) => v4.octets()[..3].to_vec(),
         IpAddr::V6(v6) => v6.octets()[..6].to_vec(),
@@ -153,7 +160,7 @@ pub fn network_block_site(world: &mut World) -> Truth {
 }
 
 /// By the office's or school's own filter.
-pub fn network_block_lan(world: &mut World) -> Truth {
+pub(crate) fn network_block_lan(world: &mut World) -> Truth {
     let web = world.case.target.depth() == Stage::Http;
     let page = if web { 0.2 } else { 0.0 };
     let does = match world
@@ -184,7 +191,7 @@ pub fn network_block_lan(world: &mut World) -> Truth {
         .like_at(&[Scope::SourceAddress])
 }
 
-pub fn routing_fault(world: &mut World) -> Truth {
+pub(crate) fn routing_fault(world: &mut World) -> Truth {
     let does = match world.random.weighted(&[(0.75, 0), (0.25, 1)]) {
         0 => Does::Drop,
         _ => Does::Icmp(0),
@@ -198,7 +205,7 @@ pub fn routing_fault(world: &mut World) -> Truth {
         .like(&[CauseId::NetworkBlock])
 }
 
-pub fn mtu_blackhole(world: &mut World) -> Truth {
+pub(crate) fn mtu_blackhole(world: &mut World) -> Truth {
     let wide = world.random.chance(0.5);
     let met = if wide { own_network(world) } else { vec![YOU] };
     let at = if wide { At::Transit } else { At::Access };

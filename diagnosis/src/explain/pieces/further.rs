@@ -39,8 +39,12 @@ fn own_resolver_differs(f: Finding<'_>) -> Option<Piece> {
     let seen = &f.digest.vantages[subject];
     let own = given(seen)?;
     let zone = &f.digest.authoritative;
+    if !zone.is_disjoint(own) {
+        return None;
+    }
     let answered: Vec<usize> = f
         .others()
+        .filter(|v| !f.is_sibling(*v))
         .filter(|v| given(&f.digest.vantages[*v]).is_some())
         .collect();
     let disjoint = |v: &&usize| given(&f.digest.vantages[**v]).is_some_and(|a| a.is_disjoint(own));
@@ -85,7 +89,7 @@ fn own_resolver_differs(f: Finding<'_>) -> Option<Piece> {
         phrase::list(&voices),
         listed(&said)
     );
-    Some(Piece::new(says, vec![subject], |s| {
+    Some(Piece::told(says, vec![subject], |s| {
         s.given.remove(&ResolverKind::System);
         s.odd.clear();
         s.odd_attempts.clear();
@@ -124,7 +128,7 @@ fn not_as_expected(f: Finding<'_>) -> Option<Piece> {
         listed(&expected),
         listed(&wrong)
     );
-    Some(Piece::new(says, heard, |s| s.given.clear()))
+    Some(Piece::told(says, heard, |s| s.given.clear()))
 }
 
 /// Where resolvers give different answers, none of which two share.
@@ -160,7 +164,7 @@ fn resolvers_split(f: Finding<'_>) -> Option<Piece> {
         format!("; the zone's own servers say {}", listed(zone))
     };
     let says = format!("Resolvers differ: {}{zone}", phrase::list(&parts));
-    Some(Piece::new(says, heard, |s| s.given.clear()))
+    Some(Piece::told(says, heard, |s| s.given.clear()))
 }
 
 /// `The last hop that answers is 203.0.113.1, your provider's, 3 of 9`.
@@ -194,7 +198,7 @@ pub(super) fn ladder(f: Finding<'_>) -> Option<Piece> {
             phrase::lower(&says)
         )
     };
-    Some(Piece::new(says, vec![vantage], |s| s.ladders.clear()))
+    Some(Piece::told(says, vec![vantage], |s| s.ladders.clear()))
 }
 
 /// Whose the last hop is that answered.
@@ -231,7 +235,9 @@ pub(super) fn own_other_sources(f: Finding<'_>) -> Option<Piece> {
         .into_iter()
         .next()?;
     let says = format!("From your second address {source} it {}", came_to(attempt));
-    Some(Piece::new(says, vec![subject], |s| s.other_sources.clear()))
+    Some(Piece::told(says, vec![subject], |s| {
+        s.other_sources.clear()
+    }))
 }
 
 /// `From its second address 198.18.4.11 fra1 connects`.
@@ -253,7 +259,7 @@ pub(super) fn others_other_sources(f: Finding<'_>) -> Option<Piece> {
         .take(3)
         .collect();
     let says = phrase::upper(&phrase::list(&parts));
-    (!tried.is_empty()).then(|| Piece::new(says, tried, |s| s.other_sources.clear()))
+    (!tried.is_empty()).then(|| Piece::told(says, tried, |s| s.other_sources.clear()))
 }
 
 /// From each further address the attempt that came to most.
@@ -297,7 +303,7 @@ pub(super) fn small_segments(f: Finding<'_>) -> Option<Piece> {
         true => says,
         false => format!("From {}: {}", phrase::name(f, first), phrase::lower(&says)),
     };
-    Some(Piece::new(says, tried, |s| s.small_segments.clear()))
+    Some(Piece::told(says, tried, |s| s.small_segments.clear()))
 }
 
 /// `Through the proxy http://127.0.0.1:3128: refused; directly it connects in 31 ms`.
@@ -327,7 +333,7 @@ pub(super) fn proxied(f: Finding<'_>) -> Option<Piece> {
         .or(seen.attempts.first())
         .map_or(String::new(), |a| format!("; directly it {}", came_to(a)));
     let says = format!("Through the proxy {proxy}: {through}{others}{direct}");
-    Some(Piece::new(says, vec![subject], |s| s.proxied.clear()))
+    Some(Piece::told(says, vec![subject], |s| s.proxied.clear()))
 }
 
 fn came_to_word(kind: Kind) -> &'static str {
@@ -365,7 +371,7 @@ pub(super) fn direct(f: Finding<'_>) -> Option<Piece> {
         phrase::quoted(tunnel),
         came_to(attempt)
     );
-    Some(Piece::new(says, vec![subject], |s| s.direct.clear()))
+    Some(Piece::told(says, vec![subject], |s| s.direct.clear()))
 }
 
 /// Which certificates are shown here and elsewhere, where they differ and the one here does not hold.
@@ -381,6 +387,7 @@ pub(super) fn certificates(f: Finding<'_>) -> Option<Piece> {
     let own = f.digest.vantages[subject].attempts.iter().find(failed)?;
     let shown: Vec<usize> = f
         .others()
+        .filter(|v| !f.is_sibling(*v))
         .filter(|v| {
             let mut attempts = f.digest.vantages[*v].attempts.iter();
             attempts.any(|a| a.certificate.is_some())
@@ -445,10 +452,7 @@ pub(super) fn block_lists(f: Finding<'_>) -> Option<Piece> {
             phrase::list(&on)
         ),
     };
-    Some(Piece {
-        background: true,
-        ..Piece::new(says, asked, |s| s.block_lists.clear())
-    })
+    Some(Piece::told(says, asked, |s| s.block_lists.clear()))
 }
 
 /// Since when it fails, and when it was last well.

@@ -29,6 +29,14 @@ impl Piece {
         }
     }
 
+    /// Told whether or not the model draws anything from it: somebody looked on purpose.
+    fn told(says: String, vantages: Vec<usize>, forget: impl Fn(&mut Seen) + 'static) -> Self {
+        Self {
+            background: true,
+            ..Self::new(says, vantages, forget)
+        }
+    }
+
     /// Something a person should know; nothing of the digest goes with it.
     fn background(says: String, vantages: Vec<usize>) -> Self {
         Self {
@@ -51,7 +59,7 @@ pub(super) fn pieces(f: Finding<'_>) -> Vec<Piece> {
     let siblings: Vec<usize> = f.others().filter(|v| f.is_sibling(*v)).collect();
     let strangers: Vec<usize> = f.others().filter(|v| !f.is_sibling(*v)).collect();
     // With each its rank: the highest go first when there are too many.
-    let told: [(u8, Option<Piece>); 22] = [
+    let told: [(u8, Option<Piece>); 23] = [
         (3, own::own_name(f)),
         (0, own::own_hosts_file(f)),
         (0, further::resolvers(f)),
@@ -65,6 +73,7 @@ pub(super) fn pieces(f: Finding<'_>) -> Vec<Piece> {
         (4, others::echoes(f)),
         (4, others::other_ports(f)),
         (6, others::later_slots(f)),
+        (4, others::slow(f)),
         (1, further::ladder(f)),
         (0, further::own_other_sources(f)),
         (1, further::others_other_sources(f)),

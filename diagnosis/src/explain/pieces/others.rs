@@ -257,3 +257,36 @@ fn failures_by_slot(f: Finding<'_>) -> String {
         .collect::<Vec<_>>()
         .join(", ")
 }
+
+/// `5 of 24 connections that work are slow (0.9-2.8 s)`.
+pub(super) fn slow(f: Finding<'_>) -> Option<Piece> {
+    let worked: Vec<&Attempt> = f
+        .digest
+        .vantages
+        .iter()
+        .flat_map(|v| &v.attempts)
+        .filter(|a| a.is_ok())
+        .collect();
+    let slow: Vec<u64> = worked
+        .iter()
+        .filter(|a| a.slow)
+        .map(|a| a.elapsed.max(a.connect.unwrap_or_default()))
+        .collect();
+    let who: Vec<usize> = (0..f.case.vantages.len())
+        .filter(|v| !f.digest.vantages[*v].attempts.is_empty())
+        .collect();
+    let says = format!(
+        "{} of {} that worked {} slow ({})",
+        slow.len(),
+        phrase::count(worked.len(), "attempt", "attempts"),
+        if slow.len() == 1 { "was" } else { "were" },
+        phrase::range(slow.clone())
+    );
+    (!slow.is_empty()).then(|| {
+        Piece::new(says, who, |s| {
+            for attempt in &mut s.attempts {
+                attempt.slow = false;
+            }
+        })
+    })
+}

@@ -45,7 +45,7 @@ pub(super) fn own_attempts(f: Finding<'_>) -> Option<Piece> {
             String::new()
         },
     );
-    Some(Piece::new(says, vec![subject], |s| s.attempts.clear()))
+    Some(Piece::told(says, vec![subject], |s| s.attempts.clear()))
 }
 
 /// Where the subject's refusal was made.

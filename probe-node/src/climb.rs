@@ -1,0 +1,153 @@
+//! The climb over one connection: TCP, TLS, HTTP, as far as asked and as far as they succeed, and on to where a redirect
+//! leads. Past a proxy a tunnel comes in between.
+
+use std::net::{IpAddr, SocketAddr};
+
+use futures::future::{BoxFuture, FutureExt};
+use onlyhere_proto::{Layer, Outcome, Stage, Target};
+
+use crate::{
+    probe::{Attempt, Seen, Step},
+    proxy::{self, ProxyCredentials},
+    redirect::{self, Redirect},
+    visit::{Visit, now},
+};
+
+impl Visit<'_> {
+    /// Climbs one address of a target.
+    pub(crate) async fn connect(
+        &self,
+        target: &Target,
+        address: IpAddr,
+        depth: Stage,
+        trail: &[String],
+    ) {
+        let Some(port) = target.port else {
+            let seen = Seen::not_measured("the target has no port to connect to");
+            return self.say_of(target, Stage::Tcp, Some(address), seen).await;
+        };
+        let to = SocketAddr::new(address, port);
+        self.climb(target, to, depth, trail).await;
+    }
+
+    /// TCP, TLS, HTTP, as far as asked and as far as they succeed; then where a redirect leads. `to` is an address of the
+    /// target, or of the proxy that the way leads through. Whether a connection was opened.
+    pub(crate) async fn climb(
+        &self,
+        target: &Target,
+        to: SocketAddr,
+        depth: Stage,
+        trail: &[String],
+    ) -> bool {
+        let mut attempt = self.attempt(target, to, None);
+        if let Some(proxy) = &self.request.way.proxy {
+            attempt.proxied = true;
+            attempt.authorization =
+                ProxyCredentials::of(&self.shared.settings.proxy_credentials, proxy);
+        }
+        if let Some(why) = self.no_connection(to.ip()) {
+            self.say(Stage::Tcp, &attempt, now(), Seen::not_measured(why))
+                .await;
+            return false;
+        }
+        let Some(permit) = self.permit(Stage::Tcp, &attempt).await else {
+            return false;
+        };
+        for stage in stages(target, depth) {
+            let (started_at, mut seen) = self.measure(stage, &mut attempt).await;
+            let redirect = redirect::of(target, &seen, trail);
+            if let Redirect::Stops(why) = &redirect {
+                seen.detail = Some(why.clone());
+            }
+            let succeeded = seen.outcome == Outcome::Ok;
+            self.say(stage, &attempt, started_at, seen).await;
+            if let Redirect::To(next) = redirect {
+                // Both are given back first: the next page needs them.
+                drop((permit, attempt));
+                self.follow(target, to, *next, trail).await;
+                return true;
+            }
+            if !succeeded {
+                return stage != Stage::Tcp;
+            }
+            if stage == Stage::Tcp && !self.is_through(depth, &mut attempt).await {
+                return true;
+            }
+        }
+        true
+    }
+
+    /// Whether the way leads on: past a proxy it needs a tunnel, and what a proxy says instead is told.
+    async fn is_through(&self, depth: Stage, attempt: &mut Attempt<'_>) -> bool {
+        if !attempt.proxied || !proxy::needs_tunnel(attempt.target, depth) {
+            return true;
+        }
+        let (started_at, seen) = self.measure(Step::Tunnel, attempt).await;
+        let opened = seen.outcome == Outcome::Ok;
+        if !opened {
+            self.say(Stage::Http, attempt, started_at, seen).await;
+        }
+        opened
+    }
+
+    /// Another page of the same server is asked for at the same address; another server is a visit of its own, made
+    /// once however many addresses lead there.
+    fn follow<'b>(
+        &'b self,
+        from: &'b Target,
+        to: SocketAddr,
+        next: Target,
+        trail: &'b [String],
+    ) -> BoxFuture<'b, ()> {
+        async move {
+            let mut trail = trail.to_vec();
+            trail.push(redirect::url_of(from));
+            if redirect::same_server(from, &next) {
+                self.climb(&next, to, Stage::Http, &trail).await;
+                return;
+            }
+            let is_new = {
+                let mut followed = self.followed.lock().unwrap_or_else(|p| p.into_inner());
+                followed.insert(redirect::url_of(&next))
+            };
+            if is_new {
+                self.target(&next, &[], &trail).await;
+            }
+        }
+        .boxed()
+    }
+}
+
+fn stages(target: &Target, depth: Stage) -> impl Iterator<Item = Stage> {
+    let web = matches!(target.layer, Layer::Http | Layer::Https);
+    [
+        (Stage::Tcp, true),
+        (
+            Stage::Tls,
+            target.is_tls() && matches!(depth, Stage::Tls | Stage::Http),
+        ),
+        (Stage::Http, web && depth == Stage::Http),
+    ]
+    .into_iter()
+    .filter_map(|(stage, wanted)| wanted.then_some(stage))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stages_are_those_of_the_layer_down_to_the_depth_asked() {
+        let of = |target: &str, depth| {
+            stages(&Target::parse(target).unwrap(), depth).collect::<Vec<_>>()
+        };
+        use Stage::{Http, Tcp, Tls};
+        assert_eq!(of("https://a.example", Http), [Tcp, Tls, Http]);
+        assert_eq!(of("https://a.example", Tls), [Tcp, Tls]);
+        assert_eq!(of("https://a.example", Tcp), [Tcp]);
+        assert_eq!(of("http://a.example", Http), [Tcp, Http]);
+        assert_eq!(of("http://a.example", Tls), [Tcp]);
+        assert_eq!(of("tls://a.example:853", Http), [Tcp, Tls]);
+        assert_eq!(of("ssh://a.example", Http), [Tcp]);
+    }
+}
