@@ -61,16 +61,21 @@ pub(crate) enum State {
 }
 
 /// The states of a vantage with their prior. The subject's are hypotheses of their own, so it is always good.
-pub(crate) fn states(case: &Case, vantage: usize) -> Vec<(State, f64)> {
+pub(crate) fn states(case: &Case, vantage: usize) -> [(State, f64); 4] {
     if case.subject_index() == Some(vantage) {
-        return vec![(State::Good, 1.0)];
+        return [
+            (State::Good, 1.0),
+            (State::Broken, 0.0),
+            (State::PathBad, 0.0),
+            (State::Banned, 0.0),
+        ];
     }
     let banned = match case.vantages[vantage].class {
         Some(VantageClass::Datacenter) => latent::BANNED_DATACENTER,
         _ => latent::BANNED,
     };
     let rest = latent::BROKEN + latent::PATH_BAD + banned;
-    vec![
+    [
         (State::Good, 1.0 - rest),
         (State::Broken, latent::BROKEN),
         (State::PathBad, latent::PATH_BAD),

@@ -1,6 +1,7 @@
 //! Concrete hypotheses: a cause, its mode, and the set it affects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use onlyhere_proto::{Actor, CauseId, Family, Scope, VantageClass};
 
@@ -35,17 +36,19 @@ pub(crate) struct Hypothesis {
     /// Its own share of the prior, not normalised.
     pub(crate) prior: f64,
     /// Whether each vantage is affected.
-    pub(crate) affected: Vec<bool>,
+    pub(crate) affected: Arc<[bool]>,
     /// Only this address.
     pub(crate) address: Option<usize>,
     /// Only this family.
     pub(crate) family: Option<Family>,
     /// Per slot of the digest; empty: always.
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) slots: Arc<[Slot]>,
     /// Name of the group affected, for the headline.
     pub(crate) group: Option<Group>,
     /// A second fault, on the near side of this one.
     pub(crate) near: Option<Near>,
+    /// Number of the fault; a pair has that of its farther one.
+    pub(crate) number: usize,
 }
 
 /// The nearer of two faults: those whom it affects see it first.
@@ -54,7 +57,9 @@ pub(crate) struct Near {
     /// The entry it comes from.
     pub(crate) entry: &'static Entry,
     /// Whether each vantage is affected.
-    pub(crate) affected: Vec<bool>,
+    pub(crate) affected: Arc<[bool]>,
+    /// Number of the fault.
+    pub(crate) number: usize,
 }
 
 /// What affected vantages have in common.
@@ -122,7 +127,7 @@ impl Hypothesis {
 
     /// Whether two of the affected fail: what several networks are said to share is not told by one of them.
     fn fails_for_two(&self, digest: &Digest) -> bool {
-        let failing = digest.vantages.iter().zip(&self.affected);
+        let failing = digest.vantages.iter().zip(self.affected.iter());
         failing.filter(|(seen, hit)| **hit && seen.fails()).count() >= 2
     }
 
@@ -158,6 +163,9 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
     all.retain(|h| {
         !matches!(h.entry.who, Who::EachGroup | Who::Scattered) || h.fails_for_two(digest)
     });
+    for (number, hypothesis) in all.iter_mut().enumerate() {
+        hypothesis.number = number;
+    }
     let sum: f64 = all.iter().map(|h| h.prior).sum();
     let pairs = pairs(case, digest, &all, sum);
     all.extend(pairs);
@@ -179,6 +187,7 @@ fn pairs(case: &Case, digest: &Digest, singles: &[Hypothesis], sum: f64) -> Vec<
         near: Some(Near {
             entry: near.entry,
             affected: near.affected.clone(),
+            number: near.number,
         }),
         ..far.clone()
     };
@@ -190,7 +199,7 @@ fn pairs(case: &Case, digest: &Digest, singles: &[Hypothesis], sum: f64) -> Vec<
     }
     let unwanted = |h: &&Hypothesis| h.entry.who == Who::Datacenters;
     for near in singles.iter().filter(unwanted) {
-        let failing = digest.vantages.iter().zip(&near.affected);
+        let failing = digest.vantages.iter().zip(near.affected.iter());
         if failing.filter(|(seen, hit)| **hit && seen.fails()).count() < 2 {
             continue;
         }
@@ -345,12 +354,13 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
     let base = Hypothesis {
         entry,
         prior: entry.prior * if unlikely { WELL_THOUGH_SEEN } else { 1.0 },
-        affected: vec![true; count],
+        affected: vec![true; count].into(),
         address: None,
         family: None,
-        slots: Vec::new(),
+        slots: Arc::from([]),
         group: None,
         near: None,
+        number: 0,
     };
     let only = |set: &dyn Fn(usize) -> bool| Hypothesis {
         affected: (0..count).map(set).collect(),
@@ -505,7 +515,7 @@ fn push_by_slots(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothes
         if slots.iter().any(|s| *s != Slot::Up) {
             all.push(Hypothesis {
                 prior: hypothesis.prior * share,
-                slots,
+                slots: slots.into(),
                 ..hypothesis.clone()
             });
         }
@@ -533,7 +543,7 @@ fn push_by_group(case: &Case, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>)
     for (affected, group) in groups {
         all.push(Hypothesis {
             prior: hypothesis.prior / count,
-            affected,
+            affected: affected.into(),
             group: Some(group),
             ..hypothesis.clone()
         });

@@ -204,6 +204,8 @@ impl Investigation {
 
     /// Looks at what has come and goes on, waits, or ends.
     fn advance(&mut self, now: Duration) -> Vec<Ask> {
+        // Whoever waits for something else than stragglers is woken by what comes.
+        let grace = self.grace_ends.take();
         let stragglers = self.stragglers();
         let subject = self.case.subject_index();
         let waits_for_subject = self
@@ -234,7 +236,7 @@ impl Investigation {
             self.conclude();
             return Vec::new();
         }
-        self.wait_a_little(now);
+        self.wait_a_little(now, grace);
         Vec::new()
     }
 
@@ -297,10 +299,12 @@ impl Investigation {
 
     /// The verdict stands whatever the stragglers say, but what they say belongs in the report: they get a little more
     /// time.
-    fn wait_a_little(&mut self, now: Duration) {
-        let end = *self.grace_ends.get_or_insert(now + GRACE);
+    fn wait_a_little(&mut self, now: Duration, grace: Option<Duration>) {
+        let end = grace.unwrap_or(now + GRACE);
         if now >= end {
             self.conclude();
+        } else {
+            self.grace_ends = Some(end);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::likelihood::*;
 pub(crate) fn ill_likelihood(case: &Case, digest: &Digest, vantage: usize) -> ByHabits {
     let mut sum = [0.0; HABITS];
     for (state, prior) in states(case, vantage) {
-        if state != State::Good {
+        if state != State::Good && prior > 0.0 {
             let of_state = likelihood(case, digest, vantage, None, state);
             for (total, p) in sum.iter_mut().zip(of_state) {
                 *total += prior * p;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use onlyhere_proto::{CauseId, Scope, Stage, VantageClass};
 
@@ -20,7 +21,7 @@ use crate::sign::{Kind, Place, Sign};
 #[derive(Debug, Clone)]
 pub(crate) struct Posterior {
     /// The hypotheses.
-    pub(crate) hypotheses: Vec<Hypothesis>,
+    pub(crate) hypotheses: Arc<[Hypothesis]>,
     /// Their probabilities, adding up to one; not tempered.
     pub(crate) probabilities: Vec<f64>,
 }
@@ -31,12 +32,12 @@ pub(crate) type Conclusion = (Scope, Option<CauseId>);
 impl Posterior {
     /// Computes it.
     pub(crate) fn new(case: &Case, digest: &Digest) -> Self {
-        Self::of(case, digest, hypotheses(case, digest))
+        Self::of(case, digest, hypotheses(case, digest).into())
     }
 
     /// Computes it over given hypotheses, whose priors add up to one.
-    pub(crate) fn of(case: &Case, digest: &Digest, hypotheses: Vec<Hypothesis>) -> Self {
-        let likelihoods = Likelihoods::new(case, digest);
+    pub(crate) fn of(case: &Case, digest: &Digest, hypotheses: Arc<[Hypothesis]>) -> Self {
+        let mut likelihoods = Likelihoods::new(case, digest);
         let logs: Vec<f64> = hypotheses
             .iter()
             .map(|h| h.prior.ln() + likelihoods.log_likelihood(case, digest, h))
@@ -125,6 +126,8 @@ struct Likelihoods {
     untouched: Vec<ByHabits>,
     /// By look, if the vantage is ill.
     ill: Vec<ByHabits>,
+    /// By number of the fault and look, if it alone strikes: most pairs of faults are weighed from these.
+    alone: HashMap<(usize, usize), ByHabits, BuildHasherDefault<DefaultHasher>>,
 }
 
 impl Likelihoods {
@@ -156,10 +159,11 @@ impl Likelihoods {
             weights: weights(case, digest),
             untouched,
             ill,
+            alone: HashMap::default(),
         }
     }
 
-    fn log_likelihood(&self, case: &Case, digest: &Digest, hypothesis: &Hypothesis) -> f64 {
+    fn log_likelihood(&mut self, case: &Case, digest: &Digest, hypothesis: &Hypothesis) -> f64 {
         let must_answer = hypothesis.entry.host == HostSeen::Alive;
         let mut logs = HostHabits::all(must_answer).map(|(_, prior)| prior.ln());
         for (look, struck) in self.struck(hypothesis).into_iter().enumerate() {
@@ -167,14 +171,7 @@ impl Likelihoods {
                 if weight == 0.0 {
                     continue;
                 }
-                let effect = Effect::of(hypothesis, index & 1 != 0, index & 2 != 0);
-                let of_look = match effect {
-                    None => self.untouched[look],
-                    Some(_) => {
-                        let good = good_likelihood(case, digest, self.example[look], effect);
-                        logarithm(good, self.ill[look])
-                    }
-                };
+                let of_look = self.of_look(case, digest, hypothesis, look, index);
                 for (log, p) in logs.iter_mut().zip(of_look) {
                     *log += weight * p;
                 }
@@ -182,6 +179,33 @@ impl Likelihoods {
         }
         let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         highest + logs.iter().map(|l| (l - highest).exp()).sum::<f64>().ln()
+    }
+
+    /// Logarithms of one look, struck by nothing (0), the fault (1), the nearer fault (2), both (3).
+    fn of_look(
+        &mut self,
+        case: &Case,
+        digest: &Digest,
+        hypothesis: &Hypothesis,
+        look: usize,
+        index: usize,
+    ) -> ByHabits {
+        let number = match (index, &hypothesis.near) {
+            (0, _) => return self.untouched[look],
+            (1, _) => Some(hypothesis.number),
+            (2, Some(near)) => Some(near.number),
+            _ => None,
+        };
+        if let Some(known) = number.and_then(|n| self.alone.get(&(n, look))) {
+            return *known;
+        }
+        let effect = Effect::of(hypothesis, index & 1 != 0, index & 2 != 0);
+        let good = good_likelihood(case, digest, self.example[look], effect);
+        let of_look = logarithm(good, self.ill[look]);
+        if let Some(number) = number {
+            self.alone.insert((number, look), of_look);
+        }
+        of_look
     }
 
     /// By look, the weight of its vantages that are struck by nothing, by the fault, by the nearer fault, by both.

@@ -7,6 +7,7 @@
 //! from others of the same scope, or that a person should know, with the factor 0.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use onlyhere_proto::{Evidence, Scope};
 
@@ -61,7 +62,7 @@ pub(super) fn evidence(f: Finding<'_>) -> Vec<Evidence> {
     // From the last one told backwards: what is left is what was known before.
     for piece in pieces(f).iter().rev() {
         piece.forget(&mut digest);
-        let posterior = Posterior::of(f.case, &digest, known.hypotheses.clone());
+        let posterior = Posterior::of(f.case, &digest, Arc::clone(&known.hypotheses));
         let before = Belief::of(f, &posterior);
         let objection = || objection(f, &known, piece);
         all.extend(weigh(f, piece, &before, &after, objection));
@@ -98,7 +99,7 @@ fn without_unlikely_pairs(posterior: &Posterior) -> Posterior {
 fn objection(f: Finding<'_>, known: &Posterior, piece: &Piece) -> f64 {
     let mut digest = f.digest.clone();
     piece.forget(&mut digest);
-    let without = Posterior::of(f.case, &digest, known.hypotheses.clone());
+    let without = Posterior::of(f.case, &digest, Arc::clone(&known.hypotheses));
     let odds = |p: &Posterior| log_odds(&plain_scopes(f.case, f.digest, p), &[f.decision.scope]);
     odds(known) - odds(&without)
 }

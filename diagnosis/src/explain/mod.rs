@@ -68,7 +68,12 @@ pub(crate) fn verdict(
             .iter()
             .map(|(id, p)| causes::report(case, *id, round(*p), circumstances))
             .collect(),
-        evidence: evidence::evidence(finding),
+        // Weighing it costs a posterior for each piece; what is provisional changes before it is read.
+        evidence: if complete {
+            evidence::evidence(finding)
+        } else {
+            Vec::new()
+        },
         advisories: advisory::advisories(finding),
         next: next::next(finding),
     }
