@@ -9,7 +9,7 @@ use crate::hidden::{ByHabits, HABITS, HostHabits, State};
 use crate::hypothesis::{Hypothesis, Near, hosts_entry_differs};
 use crate::likelihood::*;
 use crate::model::{ControlsSeen, Entry, HostSeen};
-use crate::sign::{Kind, Origin};
+use crate::sign::{Kind, Origin, REACHES};
 
 /// What a hypothesis does to one vantage in order: one fault, or a nearer one before it.
 #[derive(Debug, Clone, Copy)]
@@ -342,6 +342,20 @@ fn of_control(control: &Control, effect: Option<Effect<'_>>, state: State) -> f6
         State::Broken => ControlsSeen::Fail,
         _ => effect.map_or(ControlsSeen::Healthy, Effect::controls),
     };
+    // Who is tried without a name needs no resolver.
+    let by_name = effect
+        .and_then(Effect::met)
+        .is_some_and(|e| e.row == HEALTHY);
+    let fails = match fails {
+        ControlsSeen::Fail if control.literal && by_name && state == State::Good => {
+            ControlsSeen::Healthy
+        }
+        fails => fails,
+    };
+    if let Some(portal) = control.portal {
+        let expected = effect.is_some_and(|e| e.is(CauseId::CaptivePortal));
+        return if portal == expected { 0.95 } else { 0.02 };
+    }
     let family = effect.and_then(Effect::family);
     let one = |ok: bool, of: Option<Family>| {
         let fault = match fails {
@@ -403,7 +417,7 @@ fn by_other_ways(digest: &Digest, seen: &Seen, effect: Option<Effect<'_>>, state
                     .and_then(Effect::met)
                     .map_or(LOST_ANYWHERE, |e| e.lost),
             };
-            (1.0 - LADDER_ERROR) * profile[reach as usize] + LADDER_ERROR * 0.2
+            (1.0 - LADDER_ERROR) * profile[reach as usize] + LADDER_ERROR / REACHES as f64
         })
         .product();
     let escaping = |attempts: &mut dyn Iterator<Item = &Attempt>, escapes: bool| -> f64 {

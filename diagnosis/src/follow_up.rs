@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use onlyhere_proto::{Layer, Purpose, Scope, Stage, Target, Way};
 
+use crate::digest::ControlFailure;
 use crate::hidden::State;
 use crate::latent::state_posterior;
 use crate::plan::{Planned, RETRY_GAP, Situation, controls};
@@ -128,7 +129,7 @@ pub(crate) fn retries(s: Situation<'_>) -> Vec<Planned> {
     let mut retries: Vec<Planned> = subject
         .filter(|v| s.present.contains(v))
         .into_iter()
-        .chain(witnesses(s, |v| !s.digest.vantages[v].attempts.is_empty()))
+        .chain(retriers(s))
         .filter_map(|vantage| retry(s, vantage))
         .collect();
     if retries.len() > 1
@@ -138,6 +139,51 @@ pub(crate) fn retries(s: Situation<'_>) -> Vec<Planned> {
         last.delay += SECOND_GAP;
     }
     retries
+}
+
+/// Who tries again beside the subject: one that failed and one that got through, where there are both.
+fn retriers(s: Situation<'_>) -> Vec<usize> {
+    let tried = |v: &usize| !s.digest.vantages[*v].attempts.is_empty();
+    let failed = witnesses(s, |v| s.digest.vantages[v].fails_wholly() && tried(&v));
+    let others = witnesses(s, |v| !s.digest.vantages[v].fails_wholly() && tried(&v));
+    let first = failed.iter().take(1).chain(others.iter().take(1));
+    let rest = failed.iter().chain(&others);
+    let mut all = Vec::new();
+    for vantage in first.chain(rest) {
+        if all.len() < WITNESSES && !all.contains(vantage) {
+            all.push(*vantage);
+        }
+    }
+    all
+}
+
+/// A control's page in the clear, where handshakes fail: a captive portal answers it with a page of its own.
+pub(crate) fn portal(s: Situation<'_>) -> Option<Planned> {
+    let subject = s.case.subject_index().filter(|v| s.present.contains(v))?;
+    let seen = &s.digest.vantages[subject];
+    let suspicious = seen.controls_fail() == Some(true)
+        && seen.controls.iter().all(|c| c.portal.is_none())
+        && seen.controls.iter().any(|c| {
+            matches!(c.failure, Some(ControlFailure::At(kind)) if kind.stage() == Stage::Tls || kind == Kind::Rst)
+        });
+    let control = s.case.conditions.controls.iter().find(|c| c.is_tls())?;
+    suspicious.then(|| Planned {
+        vantage: subject,
+        purpose: Purpose::Control,
+        target: Target {
+            input: format!("http://{}", control.host),
+            port: Some(80),
+            layer: Layer::Http,
+            path: "/".to_owned(),
+            ..control.clone()
+        },
+        addresses: Vec::new(),
+        depth: Stage::Http,
+        ping: false,
+        slot: s.slot,
+        delay: Duration::ZERO,
+        way: Way::default(),
+    })
 }
 
 fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {

@@ -386,6 +386,13 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
                         _ => false,
                     }
             });
+            // A prefix of which nobody else is there is told from the address by nothing.
+            let others = |v: usize| hypothesis.affected[v] && !case.vantages[v].same_line(own);
+            if entry.who == Who::SubjectPrefix
+                && !(0..count).any(|v| Some(v) != subject && others(v))
+            {
+                return;
+            }
             if let ControlsSeen::FailIn(family) = entry.controls {
                 if families(digest).len() < 2 {
                     return;

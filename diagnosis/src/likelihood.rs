@@ -6,7 +6,7 @@
 use onlyhere_proto::Stage;
 
 use crate::resolution::{RESOLUTIONS, Resolution};
-use crate::sign::{ALL_KINDS, KINDS, Kind, Origin, PLACES, Place, Sign};
+use crate::sign::{ALL_KINDS, KINDS, Kind, Origin, PLACES, Place, REACHES, Sign};
 
 /// How often something else than any row happens.
 pub(crate) const NOISE: f64 = 0.05;
@@ -183,20 +183,20 @@ pub(crate) const PORTS_ANSWER: f64 = 0.74;
 pub(crate) const CUT_OFF_BY_BAN: (f64, f64) = (0.25, 0.25);
 /// How often an echo is lost though it would be answered, or answered though it should not.
 pub(crate) const ECHO_ERROR: f64 = 0.04;
-/// Where the last hop stands that answers a ladder, when packets get lost: own, near, middle, edge, server.
-pub(crate) type LastHop = [f64; PLACES];
+/// How far a ladder's packets come when they get lost: nowhere, home, provider, between, edge, target.
+pub(crate) type LastHop = [f64; REACHES];
 /// On the own machine: nobody answers.
-pub(crate) const LOST_HERE: LastHop = [0.90, 0.05, 0.03, 0.01, 0.01];
+pub(crate) const LOST_HERE: LastHop = [0.90, 0.05, 0.02, 0.01, 0.01, 0.01];
 /// In the own network: the gateway answers, or not even that.
-pub(crate) const LOST_NEARBY: LastHop = [0.27, 0.62, 0.08, 0.02, 0.01];
+pub(crate) const LOST_NEARBY: LastHop = [0.27, 0.62, 0.06, 0.03, 0.01, 0.01];
 /// In the own provider's network: the gateway, or the first of its routers.
-pub(crate) const LOST_AT_PROVIDER: LastHop = [0.04, 0.34, 0.57, 0.04, 0.01];
+pub(crate) const LOST_AT_PROVIDER: LastHop = [0.03, 0.33, 0.46, 0.13, 0.04, 0.01];
 /// Between the networks.
-pub(crate) const LOST_IN_TRANSIT: LastHop = [0.03, 0.11, 0.79, 0.06, 0.01];
+pub(crate) const LOST_IN_TRANSIT: LastHop = [0.02, 0.08, 0.20, 0.62, 0.07, 0.01];
 /// At the target or right before it. Its edge is not always known for one, and some routers are silent.
-pub(crate) const LOST_AT_SITE: LastHop = [0.02, 0.04, 0.28, 0.62, 0.04];
+pub(crate) const LOST_AT_SITE: LastHop = [0.02, 0.03, 0.05, 0.26, 0.58, 0.06];
 /// No telling.
-pub(crate) const LOST_ANYWHERE: LastHop = [0.10, 0.20, 0.40, 0.25, 0.05];
+pub(crate) const LOST_ANYWHERE: LastHop = [0.10, 0.15, 0.15, 0.25, 0.30, 0.05];
 /// How often a ladder misleads.
 pub(crate) const LADDER_ERROR: f64 = 0.05;
 
@@ -428,16 +428,6 @@ pub(crate) const DATACENTERS_DENIED: Row = Row::new(
     ],
     &[(Place::Server, 0.6), (Place::Edge, 0.4)],
 );
-/// The same, on the way in.
-pub(crate) const DATACENTERS_DROPPED: Row = Row::new(
-    &[
-        (Kind::Timeout, 0.72),
-        (Kind::Rst, 0.1),
-        (Kind::PortUnreachable, 0.1),
-        (Kind::Prohibited, 0.08),
-    ],
-    &[(Place::Server, 0.6), (Place::Edge, 0.4)],
-);
 /// An address of somebody's inside network, tried from outside it.
 pub(crate) const LEADS_INSIDE: Row = Row::new(
     &[
@@ -580,7 +570,6 @@ mod tests {
             &CLIENT_ERROR,
             &DENIED_BY_WAF,
             &DATACENTERS_DENIED,
-            &DATACENTERS_DROPPED,
             &LIMITED,
             &LEADS_INSIDE,
             &GEO_DENIED,

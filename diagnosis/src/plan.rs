@@ -13,7 +13,7 @@ use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Scope, Stage, Target, W
 use crate::case::{Case, is_private_address};
 use crate::closer;
 use crate::digest::Digest;
-use crate::follow_up::{dissenters, name_again, other_ports, retries, witnesses};
+use crate::follow_up::{dissenters, name_again, other_ports, portal, retries, witnesses};
 use crate::posterior::Posterior;
 use crate::sign::Kind;
 
@@ -183,6 +183,7 @@ pub(crate) fn next(s: Situation<'_>) -> Vec<Planned> {
     }
     asks.extend(closer::zone(s));
     asks.extend(name_again(s));
+    asks.extend(portal(s));
     asks.extend(dissenters(s));
     asks
 }

@@ -15,7 +15,7 @@ use crate::hypothesis::{Hypothesis, hypotheses};
 use crate::latent::{good_likelihood, ill_likelihood};
 use crate::model::{DESIGN_EFFECT, HostSeen, TEMPER};
 use crate::resolution::Resolution;
-use crate::sign::{Kind, Place, Sign};
+use crate::sign::{Kind, Reach, Sign};
 
 /// How probable each hypothesis is, given everything seen.
 #[derive(Debug, Clone)]
@@ -240,7 +240,7 @@ struct Look<'a> {
     attempts: Vec<AttemptLook>,
     host: (&'a [(usize, bool)], &'a [(usize, u16, bool, Kind)]),
     controls: &'a [Control],
-    ladders: Vec<(usize, Option<Place>)>,
+    ladders: Vec<(usize, Option<Reach>)>,
     other_ways: [Vec<AttemptLook>; 3],
     proxied: &'a [Proxied],
 }

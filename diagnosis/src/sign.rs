@@ -7,7 +7,9 @@
 use std::net::IpAddr;
 
 use crate::case::is_private_address;
-use onlyhere_proto::{CertificateError, Facts, Mechanism, Observation, Outcome, SaidBy, Stage};
+use onlyhere_proto::{
+    CertificateError, Facts, Mechanism, Observation, Outcome, SaidBy, Stage, special_range,
+};
 
 /// What happened to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +129,26 @@ pub(crate) enum Place {
     /// The target itself.
     Server,
 }
+
+/// How far a ladder's packets come, by who stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Reach {
+    /// No hop answers.
+    Nowhere,
+    /// The own network's.
+    Home,
+    /// The own provider's.
+    Provider,
+    /// Another network's, or nobody can tell whose.
+    Between,
+    /// The target's edge.
+    Edge,
+    /// The target.
+    Target,
+}
+
+/// How many there are.
+pub(crate) const REACHES: usize = 6;
 
 /// How many places there are.
 pub(crate) const PLACES: usize = 5;
@@ -298,17 +320,30 @@ fn place_of(
     }
 }
 
-/// Where a router stands that answered a rung of the ladder; without a time, what is neither here nor there is between.
-pub(crate) fn place_of_hop(hop: IpAddr, target: IpAddr, gateway: Option<IpAddr>) -> Place {
-    let own_line = gateway.is_some_and(|own| own == hop || (own.is_ipv6() && same_lan(own, hop)));
+/// Where a router stands that answered a rung of the ladder. `own` is the vantage's public address: routers of the same
+/// IPv4 /16 or IPv6 /32 are its provider's, as prefixes are commonly given out.
+pub(crate) fn reach_of_hop(hop: IpAddr, target: IpAddr, own: Option<IpAddr>) -> Reach {
+    let own_line = own.is_some_and(|own| own == hop || (own.is_ipv6() && same_lan(own, hop)));
+    let shared = special_range(hop) == Some("carrier-grade NAT");
     if hop == target {
-        Place::Server
-    } else if is_private_address(hop) || own_line {
-        Place::Near
+        Reach::Target
+    } else if own_line || (is_private_address(hop) && !shared) {
+        Reach::Home
     } else if same_site(hop, target) {
-        Place::Edge
+        Reach::Edge
+    } else if shared || own.is_some_and(|own| same_provider(own, hop)) {
+        Reach::Provider
     } else {
-        Place::Middle
+        Reach::Between
+    }
+}
+
+/// One IPv4 /16, or one IPv6 /32.
+fn same_provider(a: IpAddr, b: IpAddr) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.octets()[..2] == b.octets()[..2],
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.segments()[..2] == b.segments()[..2],
+        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::likelihood::{HEALTHY, LADDER_ERROR, LOST_ANYWHERE};
 use crate::model::HostSeen;
 use crate::plan::Situation;
 use crate::posterior::Posterior;
-use crate::sign::PLACES;
+use crate::sign::REACHES;
 
 /// Entropy expected to go when it is known whether another port of the host answers this vantage.
 pub(crate) fn port_value(s: Situation<'_>, vantage: usize, address: usize) -> f64 {
@@ -54,14 +54,14 @@ pub(crate) fn retry_value(s: Situation<'_>, vantage: usize, address: usize, dept
 
 /// Entropy expected to go when it is known how far the subject's packets come.
 pub(crate) fn ladder_value(s: Situation<'_>, subject: usize) -> f64 {
-    information_of(s.posterior, |h: &Hypothesis| -> [f64; PLACES] {
+    information_of(s.posterior, |h: &Hypothesis| -> [f64; REACHES] {
         let near = h.near.as_ref().filter(|n| n.affected[subject]);
         let met = near
             .map(|n| n.entry)
             .filter(|e| e.row != HEALTHY)
             .or_else(|| h.affected[subject].then_some(h.entry));
         let profile = met.map_or(LOST_ANYWHERE, |e| e.lost);
-        profile.map(|p| (1.0 - LADDER_ERROR) * p + LADDER_ERROR / PLACES as f64)
+        profile.map(|p| (1.0 - LADDER_ERROR) * p + LADDER_ERROR / REACHES as f64)
     })
 }
 

@@ -237,7 +237,11 @@ impl Rules {
                 configured,
                 Some(Resolution::Missing | Resolution::Empty)
             ),
-            sibling_reaches: siblings.iter().any(|v| digest.vantages[*v].succeeds(case)),
+            sibling_reaches: siblings.iter().any(|v| digest.vantages[*v].succeeds(case))
+                || subject.is_some_and(|s| {
+                    let sources = &digest.vantages[s].other_sources;
+                    sources.iter().any(|(_, attempt)| attempt.is_ok())
+                }),
             network_wide: siblings.iter().any(|v| {
                 let seen = &digest.vantages[*v];
                 let same_lie = subject.is_some_and(|s| {
@@ -281,7 +285,10 @@ impl Rules {
             };
             return if signed { scope } else { Scope::Inconclusive };
         }
+        let told = self.sibling_reaches || self.network_wide;
         match scope {
+            // Whose resolver it is that lies or fails cannot be told without a sibling; it is asked by this machine.
+            Scope::SourceNetwork if cause == Some(CauseId::LocalResolver) && !told => Scope::Local,
             // What a line or tunnel swallows is no ban of its address.
             Scope::SourceAddress if cause == Some(CauseId::MtuBlackhole) => Scope::Source,
             Scope::SourceAddress | Scope::SourceNetwork

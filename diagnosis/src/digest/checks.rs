@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use onlyhere_proto::{CheckRequest, Facts, Family, Observation, Outcome, SaidBy, Stage};
+use onlyhere_proto::{
+    CheckRequest, Facts, Family, Host, Layer, Observation, Outcome, SaidBy, Stage,
+};
 
 use super::{Control, ControlFailure, Digest, Ladder, Proxied, Seen};
 use crate::case::Case;
-use crate::sign::{Kind, Place, kind_of, place_of_hop};
+use crate::sign::{Kind, Reach, kind_of, reach_of_hop};
 
 impl Digest {
     /// Another port of the host: any answer of its own will do.
@@ -81,19 +83,19 @@ impl Digest {
             for ladder in &mut seen.ladders {
                 let place = |who: IpAddr| {
                     if edges.contains(&who) {
-                        return Place::Edge;
+                        return Reach::Edge;
                     }
-                    place_of_hop(who, addresses[ladder.address], vantage.public_address)
+                    reach_of_hop(who, addresses[ladder.address], vantage.public_address)
                 };
                 ladder.reach = match (ladder.end, ladder.last()) {
                     // Made by whoever stands behind the last hop that let it pass.
-                    (Some((1, Kind::Rst)), _) => Some(Place::Near),
-                    (Some((_, Kind::Rst)), Some((_, who))) if place(who) == Place::Edge => {
-                        Some(Place::Server)
+                    (Some((1, Kind::Rst)), _) => Some(Reach::Home),
+                    (Some((_, Kind::Rst)), Some((_, who))) if place(who) == Reach::Edge => {
+                        Some(Reach::Target)
                     }
                     (Some(_), _) => None,
                     (None, Some((_, who))) => Some(place(who)),
-                    (None, None) => Some(Place::Own),
+                    (None, None) => Some(Reach::Nowhere),
                 };
             }
         }
@@ -165,7 +167,7 @@ pub(super) fn read_block_list(case: &Case, group: &[&Observation], seen: &mut Se
     }
 }
 
-pub(super) fn read_control(group: &[&Observation]) -> Control {
+pub(super) fn read_control(asked: &CheckRequest, group: &[&Observation]) -> Control {
     let worked = |family: Family| {
         let mut by_address: BTreeMap<IpAddr, bool> = BTreeMap::new();
         for observation in group {
@@ -197,10 +199,41 @@ pub(super) fn read_control(group: &[&Observation]) -> Control {
         Some(false) if (v4, v6) == (None, None) => Some(ControlFailure::Unresolved),
         _ => at(),
     };
+    let portal = portal(asked, group);
+    // A page asked for in the clear says who answers, and nothing of the way.
+    let (ok, v4, v6, failure) = match portal {
+        Some(_) => (None, None, None, None),
+        None => (ok, v4, v6, failure),
+    };
     Control {
         ok,
         v4,
         v6,
         failure,
+        literal: matches!(asked.target.host, Host::Address(_)),
+        portal,
     }
+}
+
+/// Whether a page of a control was answered by somebody who sends the visitor to a page of his own: RFC 6585, 6, or a
+/// redirect to another site. None when no page was asked for in the clear.
+fn portal(asked: &CheckRequest, group: &[&Observation]) -> Option<bool> {
+    if asked.target.layer != Layer::Http {
+        return None;
+    }
+    let own = asked.target.host.to_string();
+    group.iter().find_map(|o| match &o.facts {
+        Some(Facts::Http(http)) if o.host == own => {
+            let elsewhere = http.location.as_deref().is_some_and(|location| {
+                let host = location
+                    .split_once("://")
+                    .map(|(_, rest)| rest.split(['/', ':', '?', '#']).next().unwrap_or_default());
+                host.is_some_and(|host| {
+                    !host.eq_ignore_ascii_case(&own) && !host.ends_with(&format!(".{own}"))
+                })
+            });
+            Some(elsewhere || http.status == 511)
+        }
+        _ => None,
+    })
 }

@@ -13,7 +13,7 @@ use onlyhere_proto::{
 use crate::addresses::{Givers, is_question_for_target, shared_addresses};
 use crate::case::Case;
 use crate::resolution::{Resolution, resolution_of};
-use crate::sign::{Kind, Place, Sign, kind_of};
+use crate::sign::{Kind, Reach, Sign, kind_of};
 
 mod attempts;
 mod checks;
@@ -81,6 +81,10 @@ pub(crate) struct Control {
     pub(crate) v6: Option<bool>,
     /// How it failed, where it failed.
     pub(crate) failure: Option<ControlFailure>,
+    /// Whether it was tried by address, without a name.
+    pub(crate) literal: bool,
+    /// Whether somebody else answered in its place, for a page asked for in the clear.
+    pub(crate) portal: Option<bool>,
 }
 
 /// How a control failed.
@@ -102,7 +106,7 @@ pub(crate) struct Ladder {
     /// The rung that the host, or somebody in its name, answered, and how.
     pub(crate) end: Option<(u8, Kind)>,
     /// Where the last hop stands that answered, or where the reset was made; none when it cannot be told.
-    pub(crate) reach: Option<Place>,
+    pub(crate) reach: Option<Reach>,
 }
 
 impl Ladder {
@@ -309,7 +313,7 @@ impl Digest {
         seen: &mut Seen,
     ) {
         match asked.purpose {
-            Purpose::Control => seen.controls.push(checks::read_control(group)),
+            Purpose::Control => seen.controls.push(checks::read_control(asked, group)),
             Purpose::OtherPort => self.read_other_port(group, seen),
             Purpose::Ladder => self.read_ladder(group, seen),
             Purpose::ThroughProxy => checks::read_proxied(case, asked, group, seen),

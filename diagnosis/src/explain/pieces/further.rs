@@ -9,7 +9,7 @@ use onlyhere_proto::{ResolverKind, Scope, limits};
 use super::super::headline::networks;
 use super::{Finding, Piece, phrase};
 use crate::digest::{Attempt, Ladder, Seen};
-use crate::sign::{Kind, Place};
+use crate::sign::{Kind, Reach};
 
 /// Addresses that the system's resolver of a vantage gave.
 fn given(seen: &Seen) -> Option<&BTreeSet<IpAddr>> {
@@ -210,11 +210,13 @@ fn whose(f: Finding<'_>, vantage: usize, ladder: &Ladder, own: bool) -> &'static
             (IpAddr::V6(a), Some(IpAddr::V6(b))) if a.segments()[..2] == b.segments()[..2])
     };
     match (ladder.reach, own) {
-        (Some(Place::Own), true) => "your own machine",
-        (Some(Place::Near), true) => "your own network's",
-        (Some(Place::Own | Place::Near), false) => "its own network's",
-        (Some(Place::Edge), _) => "the last one before the target",
-        (Some(Place::Server), _) => "the target itself",
+        (Some(Reach::Nowhere), true) => "your own machine",
+        (Some(Reach::Home), true) => "your own network's",
+        (Some(Reach::Nowhere | Reach::Home), false) => "its own network's",
+        (Some(Reach::Provider), true) => "your provider's",
+        (Some(Reach::Provider), false) => "its own provider's",
+        (Some(Reach::Edge), _) => "the last one before the target",
+        (Some(Reach::Target), _) => "the target itself",
         _ if ladder.last().is_some_and(|(_, ip)| near(ip)) && own => "your provider's",
         _ => "a network's on the way",
     }
