@@ -13,6 +13,8 @@ use crate::network::Network;
 
 /// Between two provisional verdicts that are shown, ms.
 const PROVISIONAL_MS: f64 = 250.0;
+/// How long a wish to be woken in the past is put off, ms.
+const SPIN_MS: f64 = 20.0;
 /// What a request gets beyond its deadline before its vantage is given up, ms.
 const PATIENCE_MS: f64 = 1_000.0;
 
@@ -32,6 +34,8 @@ pub(crate) struct Run {
     pub(crate) shown: Vec<(f64, Verdict)>,
     /// Whether time ran out.
     pub(crate) out_of_time: bool,
+    /// Times that it wanted to be woken in the past.
+    pub(crate) spins: usize,
     /// It ended while requests were out: the verdict that all answers would have led to.
     pub(crate) heard_out: Option<Verdict>,
 }
@@ -85,6 +89,7 @@ pub(crate) fn run<N: Network + ?Sized>(network: &mut N, budget_ms: f64, extent: 
             observations: Vec::new(),
             shown: Vec::new(),
             out_of_time: false,
+            spins: 0,
             heard_out: None,
         },
     };
@@ -115,7 +120,11 @@ impl<N: Network + ?Sized> Shell<'_, N> {
             let wake = investigation
                 .wakes_at()
                 .filter(|_| extent == Extent::Whole)
-                .map(|wake| (wake.as_secs_f64() * 1e3).max(now));
+                .map(|wake| wake.as_secs_f64() * 1e3);
+            // Who has just been woken and wants to be woken in the past would keep a real shell spinning.
+            let spins = wake.is_some_and(|wake| wake <= now);
+            self.run.spins += usize::from(spins);
+            let wake = wake.map(|wake| if spins { now + SPIN_MS } else { wake });
             let next = [
                 self.due.peek().map(|Reverse((at, _))| *at as f64 / 1e3),
                 wake,
@@ -128,12 +137,7 @@ impl<N: Network + ?Sized> Shell<'_, N> {
                 investigation.handle_out_of_time();
                 break;
             };
-            // A wish to be woken right now, over and over, must not stop the clock.
-            now = if wake == Some(now) {
-                now + 0.001
-            } else {
-                next.max(now)
-            };
+            now = next;
             stale |= self.happen(investigation, now);
         }
         self.run.concluded_ms = now;

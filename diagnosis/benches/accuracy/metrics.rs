@@ -110,6 +110,8 @@ pub(crate) struct Judged {
     pub(crate) right_ms: Option<f64>,
     pub(crate) concluded_ms: f64,
     pub(crate) out_of_time: bool,
+    /// It wanted to be woken in the past.
+    pub(crate) spins: bool,
     pub(crate) stopped_early: bool,
     /// The answers that were not waited for would have changed the scope.
     pub(crate) changed: bool,
@@ -141,6 +143,7 @@ pub(crate) fn judge(class: &'static str, stream: u64, truth: &Truth, run: &Run) 
         right_ms,
         concluded_ms: run.concluded_ms,
         out_of_time: run.out_of_time,
+        spins: run.spins > 0,
         stopped_early: run.heard_out.is_some(),
         changed: run
             .heard_out

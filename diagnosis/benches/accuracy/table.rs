@@ -107,6 +107,10 @@ pub(crate) fn summary(title: &str, judged: &[Judged]) {
         share(|j| j.out_of_time).hits
     );
     let stops = share(|j| j.stopped_early).hits;
+    let spins = share(|j| j.spins).hits;
+    if spins > 0 {
+        println!("wanted to be woken in the past: {spins}");
+    }
     let changed: Vec<String> = judged
         .iter()
         .filter(|j| j.changed)

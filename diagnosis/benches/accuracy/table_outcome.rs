@@ -124,7 +124,14 @@ impl TableScene {
             (Place::Middle, IpAddr::V4(_)) => [80, 81, 192, 9].into(),
             (Place::Middle, IpAddr::V6(_)) => place::address_v6(3320, &mut Random::new(9, &[])),
             (_, IpAddr::V4(_)) => [192, 168, 1, 1].into(),
-            (_, IpAddr::V6(_)) => s.address_v6,
+            (_, IpAddr::V6(_)) => {
+                let IpAddr::V6(own) = s.address_v6 else {
+                    return s.address_v6;
+                };
+                // The gateway, in the station's own /64.
+                let [a, b, c, d, ..] = own.segments();
+                std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 1).into()
+            }
         }
     }
 
