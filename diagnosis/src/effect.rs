@@ -392,6 +392,7 @@ fn way_of_failure(failure: ControlFailure, effect: Option<Effect<'_>>, state: St
     let (unresolved, row) = match (state, effect.and_then(Effect::met)) {
         (State::Broken, _) | (_, None) => (0.3, BROKEN_VANTAGE),
         (_, Some(entry)) if entry.row == HEALTHY && dead_resolver => (0.97, BROKEN_VANTAGE),
+        (_, Some(entry)) if entry.row == HEALTHY && entry.lies => (0.02, LIED),
         (_, Some(entry)) if dead_resolver => (0.6, entry.row),
         (_, Some(entry)) => (0.02, entry.row),
     };

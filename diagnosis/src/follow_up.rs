@@ -18,7 +18,7 @@ use crate::value::{port_value, retry_value};
 const COST_RETRY: f64 = 6.0;
 const COST_PORT: f64 = 3.0;
 /// Between the two slots of one round of retries.
-const SECOND_GAP: Duration = Duration::from_millis(800);
+const SECOND_GAP: Duration = Duration::from_millis(500);
 /// Others that repeat a check beside the subject.
 const WITNESSES: usize = 2;
 /// Later attempts of one vantage at most.

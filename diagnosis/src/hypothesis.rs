@@ -125,10 +125,10 @@ impl Hypothesis {
         }
     }
 
-    /// Whether two of the affected fail: what several networks are said to share is not told by one of them.
-    fn fails_for_two(&self, digest: &Digest) -> bool {
-        let failing = digest.vantages.iter().zip(self.affected.iter());
-        failing.filter(|(seen, hit)| **hit && seen.fails()).count() >= 2
+    /// How many of the affected fail.
+    fn failing(&self, digest: &Digest) -> usize {
+        let all = digest.vantages.iter().zip(self.affected.iter());
+        all.filter(|(seen, hit)| **hit && seen.fails()).count()
     }
 
     /// What an affected vantage sees at an address in a slot (its place in the digest).
@@ -160,8 +160,11 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
         expand(case, digest, entry, &mut all);
     }
     all.retain(|h| h.entry.who == Who::Nobody || h.touches(digest));
-    all.retain(|h| {
-        !matches!(h.entry.who, Who::EachGroup | Who::Scattered) || h.fails_for_two(digest)
+    // What several networks are said to share is not told by one of them, and what strikes by chance not by two.
+    all.retain(|h| match h.entry.who {
+        Who::EachGroup => h.failing(digest) >= 2,
+        Who::Scattered => h.failing(digest) >= 3,
+        _ => true,
     });
     for (number, hypothesis) in all.iter_mut().enumerate() {
         hypothesis.number = number;

@@ -249,12 +249,17 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(LocalFirewall, Local, Actor::You, 0.020, Subject, REJECTED_BY_OWN_MACHINE).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
     entry(LocalFirewall, Local, Actor::You, 0.0007, Subject, SILENCE).by_family().host(HostSeen::Perhaps),
     entry(LocalFirewall, Local, Actor::You, 0.004, Subject, SILENCE).by_family().host(HostSeen::Alive).controls(ControlsSeen::Fail),
-    entry(LocalFirewall, Local, Actor::YourNetwork, 0.020, SubjectLine, REJECTED_BY_OWN_NETWORK).by_family().host(HostSeen::Perhaps),
-    entry(LocalFirewall, Local, Actor::YourNetwork, 0.012, SubjectLine, REJECTED_BY_OWN_NETWORK).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.0120, SubjectLine, REJECTED_BY_OWN_NETWORK).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, Local, Actor::YourNetwork, 0.0080, SubjectLine, REJECTED_BY_OWN_NETWORK).by_family().host(HostSeen::Perhaps),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.0072, SubjectLine, REJECTED_BY_OWN_NETWORK).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
+    entry(NetworkBlock, Local, Actor::YourNetwork, 0.0048, SubjectLine, REJECTED_BY_OWN_NETWORK).by_family().controls(ControlsSeen::Fail).host(HostSeen::Perhaps),
+    entry(NetworkBlock, Local, Actor::YourNetwork, 0.0030, SubjectLine, INTERCEPTED).needs(Needs::Tls),
+    entry(NetworkBlock, Local, Actor::YourNetwork, 0.0030, SubjectLine, CLIENT_ERROR).needs(Needs::Http),
     entry(LocalOffline, Local, Actor::You, 0.040, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail),
     entry(LocalFirewall, Local, Actor::You, 0.008, Subject, SHIELDED).late(0.05).controls(ControlsSeen::Fail).needs(Needs::Tls),
     entry(LocalFirewall, Local, Actor::You, 0.003, Subject, SHIELDED).late(0.05).needs(Needs::Tls),
-    entry(LocalFirewall, Local, Actor::YourNetwork, 0.004, SubjectLine, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(LocalFirewall, Local, Actor::YourNetwork, 0.0012, SubjectLine, SILENCE).by_family().host(HostSeen::Perhaps),
+    entry(NetworkBlock, Local, Actor::YourNetwork, 0.0008, SubjectLine, SILENCE).by_family().host(HostSeen::Perhaps),
     entry(LocalOffline, Local, Actor::YourNetwork, 0.020, Subject, OFFLINE).host(HostSeen::Dead).controls(ControlsSeen::Fail),
     entry(LocalVpn, Local, Actor::You, 0.080, Subject, OFFLINE).dns(NO_NETWORK).host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::Tunnel),
     entry(LocalVpn, Local, Actor::You, 0.080, Subject, OFFLINE).host(HostSeen::Dead).controls(ControlsSeen::Fail).needs(Needs::Tunnel),
@@ -268,7 +273,8 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(LocalResolver, Local, Actor::YourNetwork, 0.006, SubjectLine, HEALTHY).dns(RESOLVER_DEAD).needs(Needs::Name),
     entry(LocalResolver, Local, Actor::YourNetwork, 0.014, SubjectLine, HEALTHY).lies().needs(Needs::Name),
     entry(LocalServiceDown, Local, Actor::You, 0.800, Subject, Row::new(&[(crate::sign::Kind::Rst, 0.93), (crate::sign::Kind::Timeout, 0.04), (crate::sign::Kind::PortUnreachable, 0.03)], &[(crate::sign::Place::Own, 1.0)])).needs(Needs::Loopback),
-    entry(CaptivePortal, Local, Actor::YourNetwork, 0.006, SubjectLine, PORTAL).controls(ControlsSeen::Fail),
+    entry(CaptivePortal, Local, Actor::You, 0.004, SubjectLine, HEALTHY).lies().controls(ControlsSeen::Fail).needs(Needs::Name),
+    entry(CaptivePortal, Local, Actor::You, 0.008, SubjectLine, PORTAL).controls(ControlsSeen::Fail),
     entry(TlsInterception, Local, Actor::YourNetwork, 0.010, Subject, INTERCEPTED).controls(ControlsSeen::Fail).needs(Needs::Tls),
     entry(TlsInterception, Local, Actor::YourNetwork, 0.008, Subject, INTERCEPTED).needs(Needs::Tls),
 
@@ -294,7 +300,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(NetworkBlock, SourceNetwork, Actor::Site, 0.0012, SubjectPrefix, RESET_BY_SERVER).by_family().host(HostSeen::Perhaps),
     entry(WafBlock, SourceNetwork, Actor::Site, 0.004, SubjectNetwork, DENIED_BY_WAF).needs(Needs::Http),
     entry(RoutingFault, SourceNetwork, Actor::Transit, 0.008, SubjectNetwork, NO_ROUTE_ON_THE_WAY).by_family().host(HostSeen::Dead),
-    entry(RoutingFault, SourceNetwork, Actor::Transit, 0.006, SubjectNetwork, SILENCE).by_family().host(HostSeen::Dead),
+    entry(RoutingFault, SourceNetwork, Actor::Transit, 0.012, SubjectNetwork, SILENCE).by_family().host(HostSeen::Dead),
     entry(MtuBlackhole, SourceAddress, Actor::YourNetwork, 0.005, SubjectLine, SWALLOWED).controls(ControlsSeen::Fail).needs(Needs::Tls),
     entry(MtuBlackhole, SourceAddress, Actor::Transit, 0.003, SubjectLine, SWALLOWED).needs(Needs::Tls),
     entry(MtuBlackhole, SourceNetwork, Actor::Transit, 0.006, SubjectNetwork, SWALLOWED).needs(Needs::Tls),
@@ -403,7 +409,7 @@ pub(crate) mod latent {
 
 /// The exponent that keeps the posterior from being too sure of itself, because observations are less independent
 /// than the model takes them to be.
-pub(crate) const TEMPER: f64 = 0.70;
+pub(crate) const TEMPER: f64 = 0.85;
 
 /// What vantages of one AS share makes each of them count less: exponent 1 / (1 + this x (n - 1)).
 pub(crate) const DESIGN_EFFECT: f64 = 0.2;

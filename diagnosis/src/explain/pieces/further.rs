@@ -173,7 +173,7 @@ pub(super) fn ladder(f: Finding<'_>) -> Option<Piece> {
     let vantage = f.subject().filter(has).or_else(|| f.others().find(has))?;
     let ladder = f.digest.vantages[vantage].ladders.first()?;
     let own = f.subject() == Some(vantage);
-    let whose = whose(f, vantage, ladder, own);
+    let whose = whose(ladder, own);
     let tried = ladder.rungs.last().map_or(0, |(hop, _)| *hop);
     let says = match (ladder.end, ladder.last()) {
         (None, None) => format!(
@@ -202,13 +202,7 @@ pub(super) fn ladder(f: Finding<'_>) -> Option<Piece> {
 }
 
 /// Whose the last hop is that answered.
-fn whose(f: Finding<'_>, vantage: usize, ladder: &Ladder, own: bool) -> &'static str {
-    let near = |ip: IpAddr| {
-        matches!((ip, f.case.vantages[vantage].public_address),
-            (IpAddr::V4(a), Some(IpAddr::V4(b))) if a.octets()[..2] == b.octets()[..2])
-            || matches!((ip, f.case.vantages[vantage].public_address),
-            (IpAddr::V6(a), Some(IpAddr::V6(b))) if a.segments()[..2] == b.segments()[..2])
-    };
+fn whose(ladder: &Ladder, own: bool) -> &'static str {
     match (ladder.reach, own) {
         (Some(Reach::Nowhere), true) => "your own machine",
         (Some(Reach::Home), true) => "your own network's",
@@ -217,7 +211,6 @@ fn whose(f: Finding<'_>, vantage: usize, ladder: &Ladder, own: bool) -> &'static
         (Some(Reach::Provider), false) => "its own provider's",
         (Some(Reach::Edge), _) => "the last one before the target",
         (Some(Reach::Target), _) => "the target itself",
-        _ if ladder.last().is_some_and(|(_, ip)| near(ip)) && own => "your provider's",
         _ => "a network's on the way",
     }
 }
