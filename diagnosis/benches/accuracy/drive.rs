@@ -45,6 +45,8 @@ pub(crate) struct Run {
 pub(crate) enum Extent {
     /// Ask the opening, and hear it out; form no verdict.
     Opening,
+    /// To the end, without provisional verdicts.
+    Final,
     /// To the end.
     Whole,
 }
@@ -94,7 +96,7 @@ pub(crate) fn run<N: Network + ?Sized>(network: &mut N, budget_ms: f64, extent: 
         },
     };
     shell.go(&mut investigation, budget_ms, extent);
-    if extent == Extent::Whole {
+    if extent != Extent::Opening {
         shell.run.verdict = investigation.verdict();
     }
     shell.run
@@ -106,20 +108,20 @@ impl<N: Network + ?Sized> Shell<'_, N> {
         let mut show_at = 0.0;
         let mut stale = false;
         loop {
-            if extent == Extent::Whole || self.run.opening == 0 {
+            if extent != Extent::Opening || self.run.opening == 0 {
                 self.poll(investigation, now);
             }
             if investigation.is_concluded() {
                 break;
             }
-            if stale && now >= show_at && extent == Extent::Whole {
+            if stale && now >= show_at {
                 self.run.shown.push((now, investigation.verdict()));
                 show_at = now + PROVISIONAL_MS;
                 stale = false;
             }
             let wake = investigation
                 .wakes_at()
-                .filter(|_| extent == Extent::Whole)
+                .filter(|_| extent != Extent::Opening)
                 .map(|wake| wake.as_secs_f64() * 1e3);
             // Who has just been woken and wants to be woken in the past would keep a real shell spinning.
             let spins = wake.is_some_and(|wake| wake <= now);
@@ -132,13 +134,13 @@ impl<N: Network + ?Sized> Shell<'_, N> {
             ];
             let next = next.into_iter().flatten().min_by(f64::total_cmp);
             let Some(next) = next.filter(|next| *next < budget_ms) else {
-                self.run.out_of_time = extent == Extent::Whole;
+                self.run.out_of_time = extent != Extent::Opening;
                 now = next.map_or(now, |_| budget_ms);
                 investigation.handle_out_of_time();
                 break;
             };
             now = next;
-            stale |= self.happen(investigation, now);
+            stale |= self.happen(investigation, now) && extent == Extent::Whole;
         }
         self.run.concluded_ms = now;
     }

@@ -32,6 +32,7 @@ mod table_world;
 mod world;
 
 use std::str::FromStr;
+use std::time::Instant;
 
 use baseline::{Baseline, Learned, Lesson};
 use drive::Extent;
@@ -124,7 +125,7 @@ fn healthy(draw: Draw) {
         cases: draw.cases * 2,
         ..draw
     };
-    let judged = judge_these(&["ok"], draw);
+    let judged = judge_these(&["ok"], draw, Extent::Final);
     let share = |hit: fn(&Judged) -> bool| Share::count(&judged, hit);
     println!(
         "\n== healthy, noise x2.5, 6 remote vantages: {} cases",
@@ -146,7 +147,7 @@ fn healthy(draw: Draw) {
 fn baselines(draw: Draw) {
     let taught = openings(Draw {
         seed: draw.seed + 1_000_000,
-        cases: draw.cases * 2,
+        cases: draw.cases * 10,
         ..draw
     });
     let asked = openings(draw);
@@ -191,13 +192,13 @@ fn wanted(generator: Generator) -> Vec<&'static str> {
 }
 
 fn judge_all(draw: Draw) -> Vec<Judged> {
-    judge_these(&wanted(draw.generator), draw)
+    judge_these(&wanted(draw.generator), draw, Extent::Whole)
 }
 
-fn judge_these(classes: &[&'static str], draw: Draw) -> Vec<Judged> {
+fn judge_these(classes: &[&'static str], draw: Draw, extent: Extent) -> Vec<Judged> {
     each_case(classes, draw, |class, stream| {
         let mut scene = scene(class, stream, draw);
-        let run = drive::run(&mut *scene, draw.budget_ms, Extent::Whole);
+        let run = drive::run(&mut *scene, draw.budget_ms, extent);
         metrics::judge(class, stream, scene.truth(), &run)
     })
 }
@@ -229,6 +230,7 @@ fn each_case<T: Send>(
     draw: Draw,
     each: impl Fn(&'static str, u64) -> T + Sync,
 ) -> Vec<T> {
+    let began = Instant::now();
     let share = draw.cases.div_ceil(classes.len().max(1));
     let all: Vec<(&'static str, u64)> = classes
         .iter()
@@ -251,6 +253,11 @@ fn each_case<T: Send>(
             .collect()
     });
     done.sort_by_key(|(i, _)| *i);
+    println!(
+        "\n({} cases in {:.1} s)",
+        done.len(),
+        began.elapsed().as_secs_f64()
+    );
     done.into_iter().map(|(_, value)| value).collect()
 }
 

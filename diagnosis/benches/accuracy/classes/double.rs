@@ -82,7 +82,8 @@ pub(crate) fn fault_clears(world: &mut World) -> Truth {
 
 /// Nothing is the matter, until somebody knocks too often.
 pub(crate) fn ban_by_probing(world: &mut World) -> Truth {
-    let many = world.random.pick(&[3, 4, 6]);
+    // Looking once at every address must be allowed.
+    let many = world.site.addresses().len() as u32 + world.random.pick(&[2, 3, 5]);
     let does = if world.random.chance(0.5) {
         Does::Icmp(3)
     } else {
