@@ -117,6 +117,29 @@ pub(crate) fn shared_addresses(
         .collect()
 }
 
+/// Whether the zone's own servers give one vantage different answers to one question.
+pub(crate) fn zone_disagrees(case: &Case, observations: &Observations) -> bool {
+    let mut answers: BTreeMap<(usize, _), BTreeSet<Vec<IpAddr>>> = BTreeMap::new();
+    for ((vantage, _, _), observation) in observations {
+        if let Some(Facts::Dns(facts)) = &observation.facts
+            && facts.kind == ResolverKind::Authoritative
+            && is_question_for_target(case, observation)
+            && matches!(
+                observation.outcome,
+                Outcome::Ok | Outcome::Nxdomain | Outcome::NoAnswer
+            )
+        {
+            let mut given: Vec<IpAddr> = facts.answers.iter().map(|a| a.address).collect();
+            given.sort_unstable();
+            answers
+                .entry((*vantage, facts.record_type))
+                .or_default()
+                .insert(given);
+        }
+    }
+    answers.values().any(|different| different.len() > 1)
+}
+
 /// Whether it is a question for the target's own name: not for a control's, nor for one that a redirect leads to.
 pub(crate) fn is_question_for_target(case: &Case, observation: &Observation) -> bool {
     observation.stage == Stage::Dns

@@ -21,7 +21,7 @@ const COST_ATTEMPT: f64 = 2.0;
 /// Worth less than this: not asked.
 const WORTH_ASKING: f64 = 0.02;
 /// Rungs of a ladder: as far as most hosts are.
-const HOPS: u8 = 20;
+const HOPS: u8 = 16;
 /// Segments that come through wherever anything does (RFC 9293, 3.7.1).
 const SMALL_SEGMENT: u16 = 536;
 /// DNS block lists asked at most.

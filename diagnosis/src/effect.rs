@@ -109,10 +109,7 @@ impl<'a> Effect<'a> {
 
     fn strikes(self, digest: &Digest, address: usize) -> bool {
         let h = self.hypothesis;
-        self.near.is_some()
-            || (h.address.is_none_or(|a| a == address)
-                && h.family
-                    .is_none_or(|f| digest.addresses[address].family() == f))
+        self.near.is_some() || h.strikes(digest, address)
     }
 }
 

@@ -23,6 +23,8 @@ const SECOND_GAP: Duration = Duration::from_millis(500);
 const WITNESSES: usize = 2;
 /// Later attempts of one vantage at most.
 const RETRIES: usize = 2;
+/// Time slots in which a target that somebody saw failing must be well.
+const LOOKS_WHEN_SEEN: usize = 4;
 /// Vantages whose controls are asked for at most.
 const DISSENTERS: usize = 3;
 /// Well-known ports, one of which most hosts answer.
@@ -208,7 +210,10 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
     let depth = stage.min(s.case.target.depth());
     let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();
     let value = retry_value(s, vantage, worst.address, depth) / COST_RETRY.sqrt();
-    if slots.len() > RETRIES || value < WORTH_ASKING {
+    // Somebody saw an error: that all is well for a moment is no answer.
+    let doubted =
+        s.case.conditions.seen.is_some() && worst.is_ok() && s.digest.slots.len() < LOOKS_WHEN_SEEN;
+    if slots.len() > RETRIES || (value < WORTH_ASKING && !doubted) {
         return None;
     }
     Some(Planned {

@@ -39,6 +39,8 @@ pub(crate) struct Hypothesis {
     pub(crate) affected: Arc<[bool]>,
     /// Only this address.
     pub(crate) address: Option<usize>,
+    /// And these, which are given together with it: the same machine's.
+    pub(crate) twins: Arc<[usize]>,
     /// Only this family.
     pub(crate) family: Option<Family>,
     /// Per slot of the digest; empty: always.
@@ -131,13 +133,18 @@ impl Hypothesis {
         all.filter(|(seen, hit)| **hit && seen.fails()).count()
     }
 
-    /// What an affected vantage sees at an address in a slot (its place in the digest).
-    pub(crate) fn row(&self, digest: &Digest, address: usize, slot: usize) -> Row {
-        let strikes = self.address.is_none_or(|a| a == address)
+    /// Whether the fault is one of this address.
+    pub(crate) fn strikes(&self, digest: &Digest, address: usize) -> bool {
+        self.address
+            .is_none_or(|a| a == address || self.twins.contains(&address))
             && self
                 .family
-                .is_none_or(|f| digest.addresses[address].family() == f);
-        if !strikes {
+                .is_none_or(|f| digest.addresses[address].family() == f)
+    }
+
+    /// What an affected vantage sees at an address in a slot (its place in the digest).
+    pub(crate) fn row(&self, digest: &Digest, address: usize, slot: usize) -> Row {
+        if !self.strikes(digest, address) {
             return HEALTHY;
         }
         match self.slots.get(slot) {
@@ -162,7 +169,6 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
     all.retain(|h| h.entry.who == Who::Nobody || h.touches(digest));
     // What several networks are said to share is not told by one of them, and what strikes by chance not by two.
     all.retain(|h| match h.entry.who {
-        Who::EachGroup => h.failing(digest) >= 2,
         Who::Scattered => h.failing(digest) >= 3,
         _ => true,
     });
@@ -283,6 +289,7 @@ fn applies(case: &Case, digest: &Digest, entry: &Entry) -> bool {
         }
         Needs::ProxyWorks => proxied(digest, subject).any(|p| !p.control && p.kind == Kind::Ok),
         Needs::OtherAddress => leads_elsewhere(case, digest),
+        Needs::ZoneDisagrees => digest.zone_disagrees,
         Needs::HostsOnly => {
             digest.addresses.is_empty()
                 && subject.is_some_and(|s| hosts_entry_differs(case, digest, s))
@@ -359,6 +366,7 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
         prior: entry.prior * if unlikely { WELL_THOUGH_SEEN } else { 1.0 },
         affected: vec![true; count].into(),
         address: None,
+        twins: Arc::from([]),
         family: None,
         slots: Arc::from([]),
         group: None,
@@ -412,10 +420,20 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
                 all.push(only(&datacenter));
             }
         }
-        Who::Scattered => all.push(base),
+        Who::Scattered => {
+            // Who is given the same address as everybody has the same edge more often than not.
+            let shared = digest.addresses.iter().all(|a| {
+                let asked = digest.vantages.iter().filter(|v| v.resolution.is_some());
+                a.resolved_by.len() * 2 > asked.count()
+            });
+            all.push(Hypothesis {
+                prior: base.prior * if shared { 0.4 } else { 1.0 },
+                ..base
+            });
+        }
         Who::EachAddress => push_by_address(digest, base, all),
         Who::EachFamily => push_each_family(digest, base, all),
-        Who::EachGroup => push_by_group(case, base, all),
+        Who::EachGroup => push_by_group(case, digest, base, all),
     }
 }
 
@@ -449,7 +467,7 @@ fn push_by_address(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypoth
     if count < 2 {
         return;
     }
-    for address in 0..count {
+    let mut push = |address: usize, twins: &[usize]| {
         let fit = match hypothesis.entry.cause {
             Some(CauseId::DnsStale) => staleness(digest, address),
             _ => 1.0 / staleness(digest, address).max(1.0),
@@ -457,8 +475,23 @@ fn push_by_address(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypoth
         all.push(Hypothesis {
             prior: hypothesis.prior / count as f64 * fit,
             address: Some(address),
+            twins: twins.into(),
             ..hypothesis.clone()
         });
+    };
+    for address in 0..count {
+        push(address, &[]);
+    }
+    // Those that are always given together, where others are given elsewhere.
+    let mut together: BTreeMap<&BTreeSet<usize>, Vec<usize>> = BTreeMap::new();
+    for (index, address) in digest.addresses.iter().enumerate() {
+        together
+            .entry(&address.resolved_by)
+            .or_default()
+            .push(index);
+    }
+    for group in together.values().filter(|g| g.len() > 1 && g.len() < count) {
+        push(group[0], &group[1..]);
     }
 }
 
@@ -476,6 +509,8 @@ fn staleness(digest: &Digest, address: usize) -> f64 {
         !own.resolved_by.is_empty() && !others.is_empty() && own.resolved_by.is_disjoint(&others);
     let known = match digest.authoritative.is_empty() {
         true => 1.0,
+        // Servers of one zone that do not agree: one of them is behind.
+        false if digest.zone_disagrees => 1.0,
         false if digest.authoritative.contains(&own.ip) => 0.05,
         false => 12.0,
     };
@@ -533,8 +568,9 @@ fn push_by_slots(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothes
 }
 
 /// Groups of at least two vantages that leave somebody out, each set once under its most telling name.
-fn push_by_group(case: &Case, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
-    let mut groups: BTreeMap<Vec<bool>, Group> = BTreeMap::new();
+fn push_by_group(case: &Case, digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
+    let mut groups: BTreeMap<Vec<bool>, (Group, f64)> = BTreeMap::new();
+    let cause = hypothesis.entry.cause;
     for group in all_groups(case) {
         let affected: Vec<bool> = (0..case.vantages.len())
             .map(|v| is_in(case, v, &group))
@@ -546,17 +582,54 @@ fn push_by_group(case: &Case, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>)
         });
         // The subject's own network is what `source_network` is for.
         if size >= 2 && size < affected.len() && !own {
-            groups.entry(affected).or_insert(group);
+            let weight = commonness(cause, &group) * edge_fit(digest, cause, &affected);
+            let known = groups.entry(affected).or_insert((group, 0.0));
+            known.1 = known.1.max(weight);
         }
     }
-    let count = groups.len() as f64;
-    for (affected, group) in groups {
-        all.push(Hypothesis {
-            prior: hypothesis.prior / count,
+    let mut found: Vec<Hypothesis> = groups
+        .into_iter()
+        .map(|(affected, (group, weight))| Hypothesis {
+            prior: hypothesis.prior * weight,
             affected: affected.into(),
             group: Some(group),
             ..hypothesis.clone()
-        });
+        })
+        .filter(|h| h.failing(digest) >= 2)
+        .collect();
+    let count = found.len() as f64;
+    for hypothesis in &mut found {
+        hypothesis.prior /= count;
+    }
+    all.extend(found);
+}
+
+/// How common it is that what is affected by a cause is a region, a country, a network.
+fn commonness(cause: Option<CauseId>, group: &Group) -> f64 {
+    match (cause, group) {
+        (Some(CauseId::GeoBlock), Group::Country(_)) => 1.0,
+        (Some(CauseId::GeoBlock), Group::Region(_)) => 0.3,
+        (Some(CauseId::GeoBlock), Group::Network(_)) => 0.02,
+        (Some(CauseId::NetworkBlock), Group::Network(_)) => 1.0,
+        (Some(CauseId::NetworkBlock), _) => 0.4,
+        (_, Group::Region(_)) => 1.0,
+        (_, Group::Country(_)) => 0.6,
+        (_, Group::Network(_)) => 0.3,
+    }
+}
+
+/// Where a group is given addresses that nobody else is given, they are those of an edge of its own.
+fn edge_fit(digest: &Digest, cause: Option<CauseId>, affected: &[bool]) -> f64 {
+    let mut own = digest
+        .addresses
+        .iter()
+        .filter(|a| a.resolved_by.iter().any(|v| affected[*v]))
+        .peekable();
+    let apart = own.peek().is_some() && own.all(|a| a.resolved_by.iter().all(|v| affected[*v]));
+    match (cause, apart) {
+        (Some(CauseId::CdnEdgeFault), true) => 3.0,
+        (_, true) => 0.3,
+        (_, false) => 1.0,
     }
 }
 

@@ -73,6 +73,8 @@ pub(crate) enum Needs {
     ProxyWorks,
     /// The zone's own servers, or those who know, say other addresses than the resolvers.
     OtherAddress,
+    /// The zone's own servers do not agree.
+    ZoneDisagrees,
     /// The name is in the hosts file only.
     HostsOnly,
     /// A tunnel carries the default route.
@@ -321,7 +323,10 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(NetworkBlock, Regional, Actor::Transit, 0.006, EachGroup, PROHIBITED_ON_THE_WAY).strength(0.96).host(HostSeen::Perhaps),
     entry(NetworkBlock, Regional, Actor::Transit, 0.006, EachGroup, RESET_ON_THE_WAY).strength(0.96).host(HostSeen::Perhaps),
     entry(NetworkBlock, Regional, Actor::Site, 0.004, EachGroup, RESET_BY_SERVER).strength(0.96).host(HostSeen::Perhaps),
-    entry(CdnEdgeFault, Regional, Actor::Site, 0.004, EachGroup, EDGE_FAILS).strength(0.9),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.003, EachGroup, EDGE_FAILS).strength(0.9),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.003, EachGroup, SILENCE).strength(0.9).host(HostSeen::Perhaps),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.002, EachGroup, RESET_BY_SERVER).strength(0.9),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.003, EachGroup, SERVER_ERROR).strength(0.9).needs(Needs::Http),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.004, Scattered, SILENCE).strength(0.5),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.003, Scattered, RESET_BY_SERVER).strength(0.5),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.004, Scattered, SERVER_ERROR).strength(0.5),
@@ -336,6 +341,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.008, EachAddress, WRONG_NAME).needs(Needs::Name),
     entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.014, EachAddress, RESET_BY_SERVER).needs(Needs::Name),
     entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.010, EachAddress, SILENCE).host(HostSeen::Perhaps).needs(Needs::Name),
+    entry(DnsStale, TargetAddress, Actor::DnsOperator, 0.004, Scattered, HEALTHY).dns(NAME_MISSING).strength(0.5).needs(Needs::ZoneDisagrees),
     entry(FamilyBroken, TargetAddress, Actor::Site, 0.030, EachFamily, SILENCE).host(HostSeen::Perhaps),
     entry(FamilyBroken, TargetAddress, Actor::Site, 0.020, EachFamily, RESET_BY_SERVER),
     entry(FamilyBroken, TargetAddress, Actor::Site, 0.008, EachFamily, UNREACHABLE_AT_EDGE).host(HostSeen::Dead),

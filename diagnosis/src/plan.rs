@@ -174,7 +174,8 @@ pub(crate) fn next(s: Situation<'_>) -> Vec<Planned> {
         return Vec::new();
     }
     let mut asks = untried_addresses(s);
-    if s.case.target.layer != Layer::Dns && !settled(s.posterior) {
+    let doubted = s.case.conditions.seen.is_some() && s.digest.slots.len() < 3;
+    if s.case.target.layer != Layer::Dns && (doubted || !settled(s.posterior)) {
         asks.extend(other_ports(s));
         asks.extend(retries(s));
         asks.extend(closer::ladders(s));

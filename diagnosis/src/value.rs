@@ -31,10 +31,7 @@ pub(crate) fn port_value(s: Situation<'_>, vantage: usize, address: usize) -> f6
         crate::likelihood::PORTS_ANSWER
     };
     information(s.posterior, |h: &Hypothesis| {
-        let strikes = h.affected[vantage]
-            && h.address.is_none_or(|a| a == address)
-            && h.family
-                .is_none_or(|f| s.digest.addresses[address].family() == f);
+        let strikes = h.affected[vantage] && h.strikes(s.digest, address);
         match h.entry.host {
             HostSeen::Dead if strikes => 0.03,
             HostSeen::Perhaps if strikes => 0.65 * answers,

@@ -194,6 +194,7 @@ struct Rules {
     network_wide: bool,
     all_well: bool,
     somebody_reaches: bool,
+    nothing_works: bool,
 }
 
 impl Rules {
@@ -255,6 +256,8 @@ impl Rules {
                     !v.fails() && v.odd_attempts.iter().all(|(_, kind)| *kind == Kind::Ok)
                 }),
             somebody_reaches,
+            nothing_works: subject
+                .is_some_and(|s| digest.vantages[s].controls_fail() == Some(true)),
         }
     }
 
@@ -275,7 +278,17 @@ impl Rules {
         if self.private && scope == Scope::Global {
             return Scope::Local;
         }
+        let told = self.sibling_reaches || self.network_wide;
+        // Whose resolver it is that lies or fails cannot be told without a sibling; it is asked by this machine.
+        let resolver = cause == Some(CauseId::LocalResolver) && scope == Scope::SourceNetwork;
+        if resolver && !told {
+            return Scope::Local;
+        }
         if self.alone && !matches!(scope, Scope::Ok | Scope::Local) && !self.private {
+            // Where large packets get lost to every site, the line loses them.
+            if cause == Some(CauseId::MtuBlackhole) && self.nothing_works {
+                return Scope::Source;
+            }
             let signed = match cause {
                 Some(
                     CauseId::CertificateExpired | CauseId::CertificateMismatch | CauseId::HttpError,
@@ -285,10 +298,7 @@ impl Rules {
             };
             return if signed { scope } else { Scope::Inconclusive };
         }
-        let told = self.sibling_reaches || self.network_wide;
         match scope {
-            // Whose resolver it is that lies or fails cannot be told without a sibling; it is asked by this machine.
-            Scope::SourceNetwork if cause == Some(CauseId::LocalResolver) && !told => Scope::Local,
             // What a line or tunnel swallows is no ban of its address.
             Scope::SourceAddress if cause == Some(CauseId::MtuBlackhole) => Scope::Source,
             Scope::SourceAddress | Scope::SourceNetwork
@@ -357,6 +367,14 @@ fn mechanism(
     if scope == Scope::Ok {
         return Mechanism::None;
     }
+    let through_proxy = case
+        .subject_index()
+        .into_iter()
+        .flat_map(|s| &digest.vantages[s].proxied)
+        .find(|p| p.kind != Kind::Ok);
+    if let (Some(CauseId::LocalProxy), Some(proxied)) = (cause, through_proxy) {
+        return proxied.kind.mechanism();
+    }
     if matches!(cause, Some(CauseId::BrowserOnly | CauseId::LocalProxy)) {
         return case
             .conditions
@@ -415,13 +433,7 @@ fn shown(
     best: Option<&Hypothesis>,
 ) -> Option<Mechanism> {
     let seen = &digest.vantages[vantage];
-    let in_question = |address: usize| {
-        best.is_none_or(|h| {
-            h.address.is_none_or(|a| a == address)
-                && h.family
-                    .is_none_or(|f| digest.addresses[address].family() == f)
-        })
-    };
+    let in_question = |address: usize| best.is_none_or(|h| h.strikes(digest, address));
     let kinds = seen
         .attempts
         .iter()

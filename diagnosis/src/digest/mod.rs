@@ -10,7 +10,7 @@ use onlyhere_proto::{
     CheckRequest, Facts, Family, IcmpError, Observation, Outcome, Purpose, ResolverKind, Stage,
 };
 
-use crate::addresses::{Givers, is_question_for_target, shared_addresses};
+use crate::addresses::{Givers, is_question_for_target, shared_addresses, zone_disagrees};
 use crate::case::Case;
 use crate::resolution::{Resolution, resolution_of};
 use crate::sign::{Kind, Reach, Sign, kind_of};
@@ -229,6 +229,8 @@ pub(crate) struct Digest {
     pub(crate) slots: Vec<u32>,
     /// Addresses that the zone's own servers give, whoever asked them.
     pub(crate) authoritative: BTreeSet<IpAddr>,
+    /// Whether the zone's own servers give different addresses of one family, asked by one vantage.
+    pub(crate) zone_disagrees: bool,
 }
 
 /// What is known of the requests behind the observations: index of the vantage and request number.
@@ -251,6 +253,7 @@ impl Digest {
         let mut digest = Self {
             addresses,
             authoritative: givers.authoritative(),
+            zone_disagrees: zone_disagrees(case, observations),
             ..Self::default()
         };
         for index in 0..case.vantages.len() {

@@ -122,13 +122,7 @@ impl Finding<'_> {
     /// The target's addresses that the likeliest hypothesis names.
     pub(crate) fn addresses_in_question(self) -> Vec<usize> {
         (0..self.digest.addresses.len())
-            .filter(|index| {
-                self.best.is_none_or(|h| {
-                    h.address.is_none_or(|a| a == *index)
-                        && h.family
-                            .is_none_or(|f| self.digest.addresses[*index].family() == f)
-                })
-            })
+            .filter(|index| self.best.is_none_or(|h| h.strikes(self.digest, *index)))
             .collect()
     }
 
