@@ -627,8 +627,8 @@ fn edge_fit(digest: &Digest, cause: Option<CauseId>, affected: &[bool]) -> f64 {
         .peekable();
     let apart = own.peek().is_some() && own.all(|a| a.resolved_by.iter().all(|v| affected[*v]));
     match (cause, apart) {
-        (Some(CauseId::CdnEdgeFault), true) => 3.0,
-        (_, true) => 0.3,
+        (Some(CauseId::CdnEdgeFault), true) => 2.0,
+        (_, true) => 0.5,
         (_, false) => 1.0,
     }
 }

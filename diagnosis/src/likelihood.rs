@@ -19,7 +19,8 @@ const NOISE_ROW: [f64; KINDS] = weights(&[
     (Kind::Rst, 0.09),
     (Kind::Reset, 0.08),
     (Kind::HttpServer, 0.03),
-    (Kind::HttpDenied, 0.015),
+    (Kind::HttpDenied, 0.014),
+    (Kind::HttpUnlawful, 0.001),
     (Kind::HttpLimited, 0.01),
     (Kind::HttpOther, 0.01),
     (Kind::PortUnreachable, 0.01),
@@ -399,8 +400,9 @@ pub(crate) const SERVER_ERROR: Row = Row::new(&[(Kind::HttpServer, 1.0)], &[]);
 /// The page is not there, or not for everybody.
 pub(crate) const CLIENT_ERROR: Row = Row::new(
     &[
-        (Kind::HttpOther, 0.55),
+        (Kind::HttpOther, 0.54),
         (Kind::HttpDenied, 0.42),
+        (Kind::HttpUnlawful, 0.01),
         (Kind::HttpLimited, 0.03),
     ],
     &[],
@@ -408,7 +410,8 @@ pub(crate) const CLIENT_ERROR: Row = Row::new(
 /// A web application firewall does not want this caller.
 pub(crate) const DENIED_BY_WAF: Row = Row::new(
     &[
-        (Kind::HttpDenied, 0.72),
+        (Kind::HttpDenied, 0.71),
+        (Kind::HttpUnlawful, 0.01),
         (Kind::HttpLimited, 0.06),
         (Kind::HttpServer, 0.12),
         (Kind::Reset, 0.07),
@@ -450,13 +453,17 @@ pub(crate) const LIMITED: Row =
 /// A site that is not for this country.
 pub(crate) const GEO_DENIED: Row = Row::new(
     &[
-        (Kind::HttpDenied, 0.4),
+        (Kind::HttpDenied, 0.25),
+        (Kind::HttpUnlawful, 0.15),
         (Kind::Timeout, 0.4),
         (Kind::Rst, 0.1),
         (Kind::Reset, 0.1),
     ],
     &[(Place::Server, 0.6), (Place::Edge, 0.4)],
 );
+/// The same, said in so many words.
+pub(crate) const GEO_PAGE: Row =
+    Row::new(&[(Kind::HttpDenied, 0.65), (Kind::HttpUnlawful, 0.35)], &[]);
 /// A server out of breath.
 pub(crate) const OVERLOAD: Row = Row::new(
     &[
@@ -573,6 +580,7 @@ mod tests {
             &LIMITED,
             &LEADS_INSIDE,
             &GEO_DENIED,
+            &GEO_PAGE,
             &OVERLOAD,
             &LIED,
             &KILLED_ON_THE_WAY,

@@ -70,7 +70,7 @@ impl Planned {
         let zone = self.purpose == Purpose::Resolver;
         let stages = match self.purpose {
             _ if zone => 3,
-            Purpose::Ladder => 2,
+            Purpose::Ladder => 1,
             _ if self.addresses.is_empty() => 2,
             _ => 1,
         };

@@ -38,8 +38,10 @@ pub(crate) enum Kind {
     TlsUntrusted,
     /// Any other failure of the handshake.
     TlsOther,
-    /// HTTP 401, 403, 451 and the like: somebody does not want this caller.
+    /// HTTP 401, 403 and the like: somebody does not want this caller.
     HttpDenied,
+    /// HTTP 451: for legal reasons, which are those of a country.
+    HttpUnlawful,
     /// HTTP 429.
     HttpLimited,
     /// HTTP 5xx.
@@ -49,7 +51,7 @@ pub(crate) enum Kind {
 }
 
 /// How many kinds there are.
-pub(crate) const KINDS: usize = 16;
+pub(crate) const KINDS: usize = 17;
 
 /// Every kind, in declaration order.
 pub(crate) const ALL_KINDS: [Kind; KINDS] = [
@@ -66,6 +68,7 @@ pub(crate) const ALL_KINDS: [Kind; KINDS] = [
     Kind::TlsUntrusted,
     Kind::TlsOther,
     Kind::HttpDenied,
+    Kind::HttpUnlawful,
     Kind::HttpLimited,
     Kind::HttpServer,
     Kind::HttpOther,
@@ -83,9 +86,11 @@ impl Kind {
             | Self::Timeout => Stage::Tcp,
             Self::TlsExpired | Self::TlsName | Self::TlsUntrusted | Self::TlsOther => Stage::Tls,
             Self::Stalled | Self::Reset => Stage::Tls,
-            Self::HttpDenied | Self::HttpLimited | Self::HttpServer | Self::HttpOther => {
-                Stage::Http
-            }
+            Self::HttpDenied
+            | Self::HttpUnlawful
+            | Self::HttpLimited
+            | Self::HttpServer
+            | Self::HttpOther => Stage::Http,
         }
     }
 
@@ -100,9 +105,11 @@ impl Kind {
             Self::TlsExpired | Self::TlsName | Self::TlsUntrusted | Self::TlsOther => {
                 Mechanism::Tls
             }
-            Self::HttpDenied | Self::HttpLimited | Self::HttpServer | Self::HttpOther => {
-                Mechanism::Http
-            }
+            Self::HttpDenied
+            | Self::HttpUnlawful
+            | Self::HttpLimited
+            | Self::HttpServer
+            | Self::HttpOther => Mechanism::Http,
         }
     }
 
@@ -226,7 +233,8 @@ fn http_kind(observation: &Observation) -> Kind {
         _ => 0,
     };
     match status {
-        401 | 403 | 406 | 451 => Kind::HttpDenied,
+        401 | 403 | 406 => Kind::HttpDenied,
+        451 => Kind::HttpUnlawful,
         429 => Kind::HttpLimited,
         500.. => Kind::HttpServer,
         _ => Kind::HttpOther,
