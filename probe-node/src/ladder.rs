@@ -4,9 +4,14 @@
 //! Rungs run a few at a time, because kernels limit the ICMP errors that they send, and are told in their order. The
 //! first rung that gets anything but a router's "time exceeded" or silence ends the ladder: it has the host's own word,
 //! or that of somebody on the way who speaks for it.
+//!
+//! Where packets are dropped, every rung behind that place is silent, and waiting for each costs seconds. So the last rung
+//! is tried along with the first ones: when it is silent, too, and so are four in a row, the others below it would be as
+//! well. When it is answered the silent ones are routers that do not tell, and the climb goes on.
 
 use std::{
     net::{IpAddr, SocketAddr},
+    pin::pin,
     time::Duration,
 };
 
@@ -22,6 +27,8 @@ use crate::{
 
 /// Rungs under way at once.
 const AT_ONCE: u8 = 4;
+/// Silent rungs in a row after which only the last one is still listened to.
+const SILENT: u8 = 4;
 /// The longest and the shortest wait of one rung; below a second no SYN is sent twice.
 const WAIT: (Duration, Duration) = (Duration::from_millis(1_000), Duration::from_millis(250));
 
@@ -37,10 +44,31 @@ impl Visit<'_> {
         let to = SocketAddr::new(address, port);
         let rung = |hop| self.rung(target, to, hop, wait);
         let mut rungs = stream::iter(1..=hops).map(rung).buffered(AT_ONCE.into());
-        while let Some((attempt, at, seen)) = rungs.next().await {
-            let last = is_last(&seen);
-            self.say(Stage::Tcp, &attempt, at, seen).await;
-            if last {
+        let mut last = pin!(rung(hops));
+        let (mut last_seen, mut silent, mut told) = (None, 0, 0);
+        loop {
+            tokio::select! {
+                biased;
+                next = rungs.next() => {
+                    let Some((attempt, at, seen)) = next else {
+                        return;
+                    };
+                    let (is_end, is_silent) = (is_end(&seen), is_silent(&seen));
+                    told += 1;
+                    silent = if is_silent { silent + 1 } else { 0 };
+                    self.say(Stage::Tcp, &attempt, at, seen).await;
+                    if is_end {
+                        return;
+                    }
+                }
+                seen = &mut last, if hops > SILENT && last_seen.is_none() => last_seen = Some(seen),
+            }
+            let gives_up = silent >= SILENT && told < hops;
+            // Where it was answered the climb comes to it in its turn.
+            if let Some((attempt, at, seen)) =
+                last_seen.take_if(|(_, _, seen)| gives_up && is_silent(seen))
+            {
+                self.say(Stage::Tcp, &attempt, at, seen).await;
                 return;
             }
         }
@@ -86,8 +114,12 @@ fn wait_of_a_rung(hops: u8, left: Duration) -> Duration {
     (left * 9 / 10 / rounds).clamp(WAIT.1, WAIT.0)
 }
 
+fn is_silent(seen: &Seen) -> bool {
+    seen.outcome == Outcome::Timeout
+}
+
 /// Whether no further rung can say more.
-fn is_last(seen: &Seen) -> bool {
+fn is_end(seen: &Seen) -> bool {
     match (seen.outcome, seen.said_by) {
         (Outcome::Timeout, _) => false,
         (_, Some(SaidBy::Icmp { icmp })) => !is_time_exceeded(icmp),
@@ -133,11 +165,11 @@ mod tests {
             });
             seen
         };
-        assert!(!is_last(&said("192.0.2.1", 11, 0)));
-        assert!(!is_last(&said("2001:db8::1", 3, 0)));
-        assert!(is_last(&said("192.0.2.1", 3, 0)), "no route");
-        assert!(is_last(&said("2001:db8::1", 1, 1)));
-        assert!(is_last(&Seen::ok(Duration::ZERO)));
-        assert!(is_last(&Seen::not_measured("busy")));
+        assert!(!is_end(&said("192.0.2.1", 11, 0)));
+        assert!(!is_end(&said("2001:db8::1", 3, 0)));
+        assert!(is_end(&said("192.0.2.1", 3, 0)), "no route");
+        assert!(is_end(&said("2001:db8::1", 1, 1)));
+        assert!(is_end(&Seen::ok(Duration::ZERO)));
+        assert!(is_end(&Seen::not_measured("busy")));
     }
 }

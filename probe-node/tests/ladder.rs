@@ -9,7 +9,7 @@ use ground::{
     network::{Chain, in_own_network},
     request, stages,
 };
-use onlyhere_proto::{CheckRequest, Facts, Observation, Outcome, Purpose, SaidBy, Stage};
+use onlyhere_proto::{CheckRequest, Facts, Observation, Purpose, SaidBy, Stage};
 
 fn ladder(chain: &Chain, v6: bool, port: u16, hops: u8) -> CheckRequest {
     let mut request = request(&format!("tcp://shop.example:{port}"));
@@ -167,12 +167,93 @@ fn silent_hops_are_timeouts_and_the_ladder_keeps_within_the_deadline() {
                 "{:?} {all:?}",
                 began.elapsed()
             );
-            assert_eq!(all.len(), 8);
-            for (place, o) in all.iter().enumerate() {
-                assert_eq!(usize::from(hop(o)), place + 1, "in order");
-                let silent = place != 1;
-                assert_eq!(o.outcome == Outcome::Timeout, silent, "{o:?}");
+            assert_eq!(
+                rungs(&all),
+                [
+                    "1 timeout",
+                    "2 unreachable 11/0 198.18.2.2",
+                    "3 timeout",
+                    "4 timeout",
+                    "5 timeout",
+                    "6 timeout",
+                    "8 timeout",
+                ]
+            );
+        },
+    );
+}
+
+#[test]
+fn a_way_that_drops_is_given_up_after_four_silent_rungs_and_the_last() {
+    in_own_network(
+        "a_way_that_drops_is_given_up_after_four_silent_rungs_and_the_last",
+        || async {
+            let chain = Chain::of(2);
+            let ground = Ground::new();
+            for (v6, exceeded, routers) in [
+                (false, "11/0", ["198.18.1.2", "198.18.2.2"]),
+                (true, "3/0", ["2001:db8:1::2", "2001:db8:2::2"]),
+            ] {
+                let _listener = chain.listen(v6, 8443);
+                chain.rule(3, "input", "tcp dport 8443 drop");
+                let mut asked = ladder(&chain, v6, 8443, 20);
+                asked.deadline = Duration::from_secs(10);
+                let began = Instant::now();
+                let all = ground.ask(asked).await;
+                let took = began.elapsed();
+                assert!(took < Duration::from_millis(2_500), "{took:?} {all:?}");
+                let [first, second] = routers;
+                assert_eq!(
+                    rungs(&all),
+                    [
+                        format!("1 unreachable {exceeded} {first}"),
+                        format!("2 unreachable {exceeded} {second}"),
+                        "3 timeout".to_owned(),
+                        "4 timeout".to_owned(),
+                        "5 timeout".to_owned(),
+                        "6 timeout".to_owned(),
+                        "20 timeout".to_owned(),
+                    ]
+                );
+                // Nothing at all comes through the first router: not even it is heard.
+                chain.rule(3, "input", "accept");
+                chain.rule(1, "prerouting", "tcp dport 8443 drop");
+                let began = Instant::now();
+                let all = ground.ask(ladder(&chain, v6, 8443, 20)).await;
+                assert!(began.elapsed() < Duration::from_millis(2_500), "{all:?}");
+                let silent = [1, 2, 3, 4, 20].map(|hop| format!("{hop} timeout"));
+                assert_eq!(rungs(&all), silent);
+                chain.rule(1, "prerouting", "accept");
             }
+        },
+    );
+}
+
+#[test]
+fn routers_that_do_not_tell_do_not_end_a_ladder_whose_host_answers() {
+    in_own_network(
+        "routers_that_do_not_tell_do_not_end_a_ladder_whose_host_answers",
+        || async {
+            let chain = Chain::of(6);
+            for hop in 2..=6 {
+                chain.rule(hop, "output", "icmp type time-exceeded drop");
+            }
+            let mut asked = ladder(&chain, false, 8443, 20);
+            asked.deadline = Duration::from_secs(10);
+            let ground = Ground::new();
+            let expected = |end: &str| -> Vec<String> {
+                let silent = (2..=6).map(|hop| format!("{hop} timeout"));
+                let first = "1 unreachable 11/0 198.18.1.2".to_owned();
+                [first]
+                    .into_iter()
+                    .chain(silent)
+                    .chain([end.to_owned()])
+                    .collect()
+            };
+            let all = ground.ask(asked.clone()).await;
+            assert_eq!(rungs(&all), expected("7 refused rst"));
+            let _listener = chain.listen(false, 8443);
+            assert_eq!(rungs(&ground.ask(asked).await), expected("7 ok"));
         },
     );
 }

@@ -235,10 +235,10 @@ fn tell_symptom(scene: &mut Scene) {
     };
 }
 
-/// Whether somebody who is well and known to be in the subject's network is there to tell.
+/// Whether somebody else who is well and known to be in the subject's network is there to tell.
 pub(crate) fn has_witness(world: &World, among: &[usize]) -> bool {
     let you = &world.case.vantages[YOU];
-    among.iter().any(|i| {
+    among.iter().filter(|i| **i != YOU).any(|i| {
         let known = world.case.vantages[*i].same_network(you);
         known && matches!(world.stations[*i].health, Health::Good | Health::Slow(_))
     })
