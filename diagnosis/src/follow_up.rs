@@ -23,6 +23,9 @@ const SECOND_GAP: Duration = Duration::from_millis(500);
 const WITNESSES: usize = 2;
 /// Later attempts of one vantage at most.
 const RETRIES: usize = 2;
+/// Vantages that are looked at twice at most, and the share of verdicts resting on them from which they are.
+const SECOND_LOOKS: usize = 6;
+const RESTS_ON_SOME: f64 = 0.05;
 /// Time slots in which a target that somebody saw failing must be well.
 const LOOKS_WHEN_SEEN: usize = 4;
 /// Vantages whose controls are asked for at most.
@@ -143,6 +146,42 @@ pub(crate) fn retries(s: Situation<'_>) -> Vec<Planned> {
     retries
 }
 
+/// Whoever failed once more, where a verdict would rest on some vantages' failing while others get through: what does
+/// not happen twice is chance.
+pub(crate) fn second_looks(s: Situation<'_>) -> Vec<Planned> {
+    let rests: f64 = s
+        .posterior
+        .hypotheses
+        .iter()
+        .zip(&s.posterior.probabilities)
+        .filter(|(h, _)| h.scope() == Scope::Regional || h.intermittent())
+        .map(|(_, p)| p)
+        .sum();
+    let somebody_reaches = s.digest.vantages.iter().any(|v| v.reaches());
+    if rests < RESTS_ON_SOME || !somebody_reaches {
+        return Vec::new();
+    }
+    let subject = s.case.subject_index();
+    let unconfirmed = |v: &usize| {
+        let attempts = &s.digest.vantages[*v].attempts;
+        let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();
+        slots.len() == 1 && attempts.iter().any(|a| !a.is_ok())
+    };
+    s.present
+        .iter()
+        .copied()
+        .filter(|v| Some(*v) != subject && unconfirmed(v))
+        .filter_map(|vantage| {
+            let failed = s.digest.vantages[vantage]
+                .attempts
+                .iter()
+                .find(|a| !a.is_ok())?;
+            Some(again(s, vantage, failed.address, failed.sign.kind.stage()))
+        })
+        .take(SECOND_LOOKS)
+        .collect()
+}
+
 /// Who tries again beside the subject: one that failed and one that got through, where there are both.
 fn retriers(s: Situation<'_>) -> Vec<usize> {
     let tried = |v: &usize| !s.digest.vantages[*v].attempts.is_empty();
@@ -216,17 +255,22 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
     if slots.len() > RETRIES || (value < WORTH_ASKING && !doubted) {
         return None;
     }
-    Some(Planned {
+    Some(again(s, vantage, worst.address, depth))
+}
+
+/// One later attempt at one address.
+fn again(s: Situation<'_>, vantage: usize, address: usize, depth: Stage) -> Planned {
+    Planned {
         vantage,
         purpose: Purpose::Retry,
         target: s.case.target.clone(),
-        addresses: vec![s.digest.addresses[worst.address].ip],
-        depth,
+        addresses: vec![s.digest.addresses[address].ip],
+        depth: depth.min(s.case.target.depth()),
         ping: false,
         slot: s.slot,
         delay: RETRY_GAP,
         way: Way::default(),
-    })
+    }
 }
 
 /// The name once more, later, if the subject's resolver alone said no: a resolver that stumbles is no verdict. One that

@@ -13,7 +13,9 @@ use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Scope, Stage, Target, W
 use crate::case::{Case, is_private_address};
 use crate::closer;
 use crate::digest::Digest;
-use crate::follow_up::{dissenters, name_again, other_ports, portal, retries, witnesses};
+use crate::follow_up::{
+    dissenters, name_again, other_ports, portal, retries, second_looks, witnesses,
+};
 use crate::posterior::Posterior;
 use crate::sign::Kind;
 
@@ -182,6 +184,13 @@ pub(crate) fn next(s: Situation<'_>) -> Vec<Planned> {
         asks.extend(closer::small_segments(s));
         asks.extend(closer::other_sources(s));
     }
+    let looks = second_looks(s);
+    let planned: BTreeSet<usize> = asks
+        .iter()
+        .filter(|a| a.purpose == Purpose::Retry)
+        .map(|a| a.vantage)
+        .collect();
+    asks.extend(looks.into_iter().filter(|a| !planned.contains(&a.vantage)));
     asks.extend(closer::zone(s));
     asks.extend(name_again(s));
     asks.extend(portal(s));
