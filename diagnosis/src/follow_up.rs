@@ -27,7 +27,7 @@ const RETRIES: usize = 2;
 const SECOND_LOOKS: usize = 6;
 const RESTS_ON_SOME: f64 = 0.05;
 /// Time slots in which a target that somebody saw failing must be well.
-const LOOKS_WHEN_SEEN: usize = 4;
+const LOOKS_WHEN_SEEN: usize = 3;
 /// Vantages whose controls are asked for at most.
 const DISSENTERS: usize = 3;
 /// Well-known ports, one of which most hosts answer.

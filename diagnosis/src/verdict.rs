@@ -68,7 +68,7 @@ pub(crate) fn conclude(
 
 /// Applies the rules to the posterior.
 pub(crate) fn decide(case: &Case, digest: &Digest, posterior: &Posterior) -> Decision {
-    let rules = Rules::new(case, digest);
+    let rules = Rules::new(case, digest, posterior);
     let mut scopes: BTreeMap<Scope, f64> = Scope::ALL.iter().map(|s| (*s, 0.0)).collect();
     let mut reported: Vec<(Scope, Option<CauseId>, f64)> = Vec::new();
     for ((scope, cause), p) in posterior.conclusions() {
@@ -132,7 +132,7 @@ pub(crate) fn plain_scopes(
 ) -> BTreeMap<Scope, f64> {
     let rules = Rules {
         all_well: false,
-        ..Rules::new(case, digest)
+        ..Rules::new(case, digest, posterior)
     };
     let mut scopes = BTreeMap::new();
     for (h, p) in posterior.hypotheses.iter().zip(&posterior.probabilities) {
@@ -150,7 +150,7 @@ pub(crate) fn best_reported<'a>(
     posterior: &'a Posterior,
     decision: &Decision,
 ) -> Option<&'a Hypothesis> {
-    let rules = Rules::new(case, digest);
+    let rules = Rules::new(case, digest, posterior);
     posterior.best_of(|h| {
         rules.reportable(h.scope(), h.cause()) == decision.scope
             && (decision.causes.is_empty() || h.cause() == decision.cause())
@@ -195,10 +195,12 @@ struct Rules {
     all_well: bool,
     somebody_reaches: bool,
     nothing_works: bool,
+    region_confirmed: bool,
+    subject_reaches: bool,
 }
 
 impl Rules {
-    fn new(case: &Case, digest: &Digest) -> Self {
+    fn new(case: &Case, digest: &Digest, posterior: &Posterior) -> Self {
         let subject = case.subject_index();
         let worth = |v: &usize| {
             digest.vantages[*v].says_something()
@@ -231,6 +233,8 @@ impl Rules {
             .iter()
             .any(|v| v.succeeds(case) || v.odd_attempts.iter().any(|(_, kind)| *kind == Kind::Ok));
         let configured = subject.and_then(|s| digest.vantages[s].configured);
+        let subject_reaches = subject
+            .is_none_or(|s| digest.vantages[s].succeeds(case) && !digest.vantages[s].fails());
         Self {
             alone: subject.is_some() && others.is_empty(),
             private: case.private_target().is_some(),
@@ -256,6 +260,8 @@ impl Rules {
                     !v.fails() && v.odd_attempts.iter().all(|(_, kind)| *kind == Kind::Ok)
                 }),
             somebody_reaches,
+            region_confirmed: region_confirmed(case, digest, posterior, subject_reaches),
+            subject_reaches,
             nothing_works: subject
                 .is_some_and(|s| digest.vantages[s].controls_fail() == Some(true)),
         }
@@ -277,6 +283,13 @@ impl Rules {
         }
         if self.private && scope == Scope::Global {
             return Scope::Local;
+        }
+        if scope == Scope::Regional && !self.region_confirmed {
+            return if self.subject_reaches {
+                Scope::Ok
+            } else {
+                Scope::Inconclusive
+            };
         }
         let told = self.sibling_reaches || self.network_wide;
         // Whose resolver it is that lies or fails cannot be told without a sibling; it is asked by this machine.
@@ -308,6 +321,29 @@ impl Rules {
             }
             _ => scope,
         }
+    }
+}
+
+/// Whether what several networks are said to share is told by two of them: vantages that get through at no time, though
+/// other sites work there. Where the subject gets through, nobody of a region may, and what strikes by chance takes three.
+fn region_confirmed(case: &Case, digest: &Digest, posterior: &Posterior, reaches: bool) -> bool {
+    let Some(best) = posterior.best_of(|h| h.scope() == Scope::Regional) else {
+        return false;
+    };
+    let heard = |v: &usize| {
+        let seen = &digest.vantages[*v];
+        best.affected[*v] && seen.says_something() && seen.controls_fail() != Some(true)
+    };
+    let fails = |v: &usize| {
+        let seen = &digest.vantages[*v];
+        seen.fails_wholly() || !seen.odd_attempts.is_empty()
+    };
+    let all = || (0..case.vantages.len()).filter(heard);
+    let networks = independent(case, all().filter(fails));
+    match (best.group.is_some(), reaches) {
+        (_, false) => networks >= 2,
+        (true, true) => networks >= 2 && all().all(|v| fails(&v)),
+        (false, true) => networks >= 3,
     }
 }
 
