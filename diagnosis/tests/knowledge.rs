@@ -1095,3 +1095,19 @@ fn small_packets_tell_a_path_that_swallows_large_ones() {
     let texts = verdict.causes[0].fix.concat();
     assert!(texts.contains("mtu 1380"), "{texts}");
 }
+
+// What is said beside the verdict.
+
+#[test]
+fn the_word_of_one_vantage_is_called_so_even_where_it_decides() {
+    let world = World::new()
+        .alone()
+        .connect(|_| Reply::Tls(CertificateError::UnknownIssuer));
+    let verdict = Record::of(&world).verdict();
+    assert_eq!(verdict.scope, Scope::Local, "{verdict:#?}");
+    assert!(
+        verdict.next[0].contains("one vantage"),
+        "{:#?}",
+        verdict.next
+    );
+}

@@ -70,7 +70,7 @@ const ALIKE: &[(&[CauseId], &str)] = &[
 pub(super) fn next(f: Finding<'_>) -> Vec<String> {
     let mut all = Vec::new();
     let alone = is_alone(f);
-    all.extend(one_vantage(f).filter(|_| alone));
+    all.extend(alone.then(|| one_vantage(f)));
     match f.decision.scope {
         Scope::Source => all.push(
             "A vantage in your own network, or a second address of yours, would tell whether your address or the whole network is meant".to_owned(),
@@ -101,17 +101,17 @@ fn is_alone(f: Finding<'_>) -> bool {
     f.subject().is_some() && !f.others().any(heard) && f.case.private_target().is_none()
 }
 
-fn one_vantage(f: Finding<'_>) -> Option<String> {
+fn one_vantage(f: Finding<'_>) -> String {
     let ask = match f.decision.scope {
-        Scope::Local => return None,
+        Scope::Local => "whether it works there, as it should",
         Scope::Ok => "whether it is reachable from there, too",
         _ => {
-            return Some("This is the word of one vantage; ask another network (mobile data, a coordinator): if it works there, the fault is on your side of the way".to_owned());
+            return "This is the word of one vantage; ask another network (mobile data, a coordinator): if it works there, the fault is on your side of the way".to_owned();
         }
     };
-    Some(format!(
+    format!(
         "This is the word of one vantage; ask another network (mobile data, a coordinator) {ask}"
-    ))
+    )
 }
 
 /// What does listen on this machine, where the target is this machine and nothing listens at its port.
