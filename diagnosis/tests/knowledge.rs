@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use onlyhere_diagnosis::{Case, Investigation};
 use onlyhere_proto::{
-    CauseId, CauseReport, CertificateError, DnsAnswer, DnsFacts, Facts, Family, IcmpError,
-    Listener, Mechanism, Micros, Observation, Outcome, Purpose, RecordType, ResolverKind, SaidBy,
-    Scope, Stage, Symptom, Target, TcpFacts, Timestamp, Verdict,
+    Advisory, CauseId, CauseReport, CertificateError, DnsAnswer, DnsFacts, Facts, Family,
+    IcmpError, Listener, Mechanism, Micros, Observation, Outcome, Purpose, RecordType,
+    ResolverKind, SaidBy, Scope, Stage, Symptom, Target, TcpFacts, Timestamp, Verdict,
 };
 use world::{GATEWAY_LAN, Name, Reply, Try, WEB4, WEB6, World, ip};
 
@@ -262,6 +262,14 @@ fn says(verdict: &Verdict, words: &str) {
         "no evidence says {words}: {:#?}",
         verdict.evidence
     );
+}
+
+/// The advisory with a cause.
+fn advisory(verdict: &Verdict, cause: CauseId) -> Option<&Advisory> {
+    let mut all = verdict.advisories.iter().filter(|a| a.cause == Some(cause));
+    let first = all.next();
+    assert_eq!(all.next(), None, "told twice");
+    first
 }
 
 fn everywhere(reply: Reply) -> World {
@@ -1097,6 +1105,49 @@ fn small_packets_tell_a_path_that_swallows_large_ones() {
 }
 
 // What is said beside the verdict.
+
+const DATACENTERS: [&str; 4] = ["fra", "ams", "nyc", "sgp"];
+
+#[test]
+fn datacenters_that_are_turned_away_are_told_as_one() {
+    for (reply, does) in [
+        (Reply::Drop, "get no answer"),
+        (Reply::Rst(None), "are refused (reset)"),
+        (Reply::Http(403), "get HTTP 403"),
+    ] {
+        let world = World::new().connect(move |t| {
+            if t.web() && DATACENTERS.contains(&t.vantage) {
+                reply
+            } else {
+                Reply::Ok
+            }
+        });
+        let verdict = Record::of(&world).verdict();
+        assert_eq!(verdict.scope, Scope::Ok, "{verdict:#?}");
+        let told = advisory(&verdict, CauseId::WafBlock).expect("an advisory");
+        assert_eq!(told.says, format!("4 of 4 datacenter vantages {does}"));
+        assert_eq!(told.vantages.len(), 4);
+        assert_eq!(verdict.advisories.len(), 1, "{:#?}", verdict.advisories);
+    }
+}
+
+#[test]
+fn datacenters_that_are_turned_away_beside_another_fault_are_told_as_one() {
+    let world = World::new().connect(|t| {
+        if !t.web() {
+            Reply::Ok
+        } else if DATACENTERS.contains(&t.vantage) {
+            Reply::Drop
+        } else {
+            Reply::Rst(None)
+        }
+    });
+    let verdict = Record::of(&world).verdict();
+    assert_eq!(verdict.scope, Scope::Global, "{verdict:#?}");
+    let told = advisory(&verdict, CauseId::WafBlock).expect("an advisory");
+    assert_eq!(told.says, "4 of 4 datacenter vantages get no answer");
+    assert_eq!(verdict.advisories.len(), 1, "{:#?}", verdict.advisories);
+}
 
 #[test]
 fn the_word_of_one_vantage_is_called_so_even_where_it_decides() {

@@ -1,11 +1,14 @@
 //! What a minority saw that does not change the verdict. It is never hidden.
 
+use std::collections::BTreeSet;
+
 use onlyhere_proto::{Advisory, CauseId, Scope, VantageClass};
 
 use super::Finding;
 use super::phrase;
 use crate::hidden::State;
 use crate::latent::state_posterior;
+use crate::model::Who;
 use crate::sign::Kind;
 
 /// All advisories.
@@ -38,6 +41,10 @@ pub(super) fn advisories(f: Finding<'_>) -> Vec<Advisory> {
 fn second_fault(f: Finding<'_>) -> Option<Advisory> {
     let near = f.best?.near.as_ref()?;
     let cause = near.entry.cause?;
+    // Told of all of them together.
+    if near.entry.who == Who::Datacenters {
+        return None;
+    }
     let struck: Vec<usize> = (0..near.affected.len())
         .filter(|v| near.affected[*v] && f.digest.vantages[*v].fails())
         .collect();
@@ -61,7 +68,7 @@ fn second_fault(f: Finding<'_>) -> Option<Advisory> {
 /// Whether the second of two faults strikes a vantage.
 fn second_strikes(f: Finding<'_>, vantage: usize) -> bool {
     let near = f.best.and_then(|best| best.near.as_ref());
-    near.is_some_and(|near| near.affected[vantage])
+    near.is_some_and(|near| near.affected[vantage] && near.entry.who != Who::Datacenters)
 }
 
 /// Addresses that fail for all who tried them, two networks at least, and are not what the verdict is about.
@@ -169,25 +176,52 @@ fn tunnel_in_use(f: Finding<'_>) -> Option<Advisory> {
     })
 }
 
-/// Datacenter vantages that the target turns away while others get through.
+/// Datacenter vantages that the target turns away: those of whom the likeliest hypothesis says so, or all that are told
+/// so while others get through.
 fn denied_datacenters(f: Finding<'_>) -> Vec<usize> {
-    let denied = |v: usize| {
-        let seen = &f.digest.vantages[v];
-        seen.fails_wholly()
-            && seen.attempts.iter().any(|a| {
-                matches!(
-                    a.sign.kind,
-                    Kind::HttpDenied | Kind::HttpLimited | Kind::Reset | Kind::HttpServer
-                )
-            })
-    };
-    let datacenter = |v: usize| f.case.vantages[v].class == Some(VantageClass::Datacenter);
-    if f.decision.scope != Scope::Ok {
-        return Vec::new();
+    let fails = |v: &usize| f.digest.vantages[*v].fails_wholly();
+    if let Some((affected, beside)) = unwanted(f) {
+        // Whoever meets nothing but what others meet as well was let through to the other fault.
+        let elsewhere: BTreeSet<Kind> = (0..f.case.vantages.len())
+            .filter(|v| beside && !affected[*v])
+            .flat_map(|v| failures(f, v))
+            .collect();
+        let denied =
+            |v: &usize| affected[*v] && failures(f, *v).any(|kind| !elsewhere.contains(&kind));
+        return f.others().filter(fails).filter(denied).collect();
     }
-    f.others()
-        .filter(|v| datacenter(*v) && denied(*v))
-        .collect()
+    let datacenter = |v: &usize| f.case.vantages[*v].class == Some(VantageClass::Datacenter);
+    let denied = |v: &usize| {
+        failures(f, *v).any(|kind| {
+            matches!(
+                kind,
+                Kind::HttpDenied | Kind::HttpLimited | Kind::Reset | Kind::HttpServer
+            )
+        })
+    };
+    match f.decision.scope {
+        Scope::Ok => f
+            .others()
+            .filter(|v| datacenter(v) && fails(v) && denied(v))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whom the likeliest hypothesis says to be turned away as datacenters, and whether that is beside another fault.
+fn unwanted(f: Finding<'_>) -> Option<(&[bool], bool)> {
+    let best = f.best?;
+    let near = best.near.as_ref();
+    match near.filter(|near| near.entry.who == Who::Datacenters) {
+        Some(near) => Some((&near.affected, true)),
+        None => (best.entry.who == Who::Datacenters).then_some((&best.affected, false)),
+    }
+}
+
+/// How a vantage's attempts failed.
+fn failures(f: Finding<'_>, vantage: usize) -> impl Iterator<Item = Kind> {
+    let attempts = f.digest.vantages[vantage].attempts.iter();
+    attempts.filter(|a| !a.is_ok()).map(|a| a.sign.kind)
 }
 
 fn datacenters_denied(f: Finding<'_>, denied: &[usize]) -> Advisory {
@@ -196,11 +230,15 @@ fn datacenters_denied(f: Finding<'_>, denied: &[usize]) -> Advisory {
         .filter(|v| f.case.vantages[*v].class == Some(VantageClass::Datacenter))
         .filter(|v| f.digest.vantages[*v].says_something())
         .count();
-    let status = denied
+    let firsts: BTreeSet<String> = denied
         .iter()
-        .flat_map(|v| &f.digest.vantages[*v].attempts)
-        .find_map(|a| a.status);
-    let what = status.map_or("are turned away".to_owned(), |s| format!("get HTTP {s}"));
+        .filter_map(|v| f.digest.vantages[*v].attempts.iter().find(|a| !a.is_ok()))
+        .map(|a| phrase::plural(&phrase::predicate(a)))
+        .collect();
+    let what = match firsts.first() {
+        Some(what) if firsts.len() == 1 => what,
+        _ => "are turned away",
+    };
     Advisory {
         says: format!("{} of {all} datacenter vantages {what}", denied.len()),
         cause: Some(CauseId::WafBlock),
