@@ -12,7 +12,7 @@ use std::time::Duration;
 use onlyhere_diagnosis::{Case, Investigation};
 use onlyhere_proto::{
     Advisory, CauseId, CauseReport, CertificateError, DnsAnswer, DnsFacts, Facts, Family,
-    IcmpError, Listener, Mechanism, Micros, Observation, Outcome, Purpose, RecordType,
+    HttpFacts, IcmpError, Listener, Mechanism, Micros, Observation, Outcome, Purpose, RecordType,
     ResolverKind, SaidBy, Scope, Stage, Symptom, Target, TcpFacts, Timestamp, Verdict,
 };
 use world::{GATEWAY_LAN, Name, Reply, Try, WEB4, WEB6, World, ip};
@@ -1105,6 +1105,47 @@ fn small_packets_tell_a_path_that_swallows_large_ones() {
 }
 
 // What is said beside the verdict.
+
+#[test]
+fn a_proxy_that_is_dead_beside_the_target_is_told() {
+    let down = || {
+        let mut world = everywhere(Reply::Rst(None));
+        world.proxies = vec![PROXY.into()];
+        Record::of(&world)
+    };
+    let mut record = down();
+    record.proxy_refuses();
+    let verdict = record.verdict();
+    assert_eq!(verdict.causes[0].id, CauseId::ServiceDown, "{verdict:#?}");
+    let told = advisory(&verdict, CauseId::LocalProxy).expect("an advisory");
+    assert_eq!(
+        told.says,
+        "The proxy that is set here (http://127.0.0.1:3128) does not work either: refused; what goes through it will fail even when shop.example is back"
+    );
+    assert_eq!(told.vantages[0].as_str(), "you");
+    // A proxy that is well says 502 of a target that is down.
+    let mut record = down();
+    let status = Facts::Http(HttpFacts {
+        version: "HTTP/1.1".into(),
+        status: 502,
+        headers: Vec::new(),
+        location: None,
+        body_length: 0,
+        body_sha256: None,
+    });
+    let proxy = Some(ip("127.0.0.1"));
+    record.add(
+        "you",
+        Purpose::ThroughProxy,
+        [
+            (Stage::Tcp, Outcome::Ok, proxy, None),
+            (Stage::Http, Outcome::HttpStatus, proxy, Some(status)),
+        ],
+    );
+    let verdict = record.verdict();
+    assert_eq!(verdict.causes[0].id, CauseId::ServiceDown, "{verdict:#?}");
+    assert_eq!(advisory(&verdict, CauseId::LocalProxy), None);
+}
 
 const DATACENTERS: [&str; 4] = ["fra", "ams", "nyc", "sgp"];
 

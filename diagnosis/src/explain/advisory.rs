@@ -6,6 +6,7 @@ use onlyhere_proto::{Advisory, CauseId, Scope, VantageClass};
 
 use super::Finding;
 use super::phrase;
+use crate::digest::Proxied;
 use crate::hidden::State;
 use crate::latent::state_posterior;
 use crate::model::Who;
@@ -33,6 +34,7 @@ pub(super) fn advisories(f: Finding<'_>) -> Vec<Advisory> {
     all.extend(tunnel_in_use(f));
     all.extend(unheard(f));
     all.extend(proxy_not_used(f));
+    all.extend(proxy_fails_as_well(f));
     all.extend(hosts_file_in_use(f));
     all
 }
@@ -342,6 +344,29 @@ fn proxy_not_used(f: Finding<'_>) -> Option<Advisory> {
             .subject()
             .map(|s| phrase::ids(f, &[s]))
             .unwrap_or_default(),
+    })
+}
+
+/// Beside what ails the target, the proxy that is set here does not work either.
+fn proxy_fails_as_well(f: Finding<'_>) -> Option<Advisory> {
+    let subject = f.subject()?;
+    let seen = &f.digest.vantages[subject];
+    // An error that names the server behind it (502 to 504) is the proxy's word on the target.
+    let fault = |p: &&Proxied| match p.control {
+        true => p.kind != Kind::Ok,
+        false => p.at_proxy && p.kind != Kind::HttpServer,
+    };
+    let elsewhere = !matches!(f.decision.scope, Scope::Ok | Scope::Local);
+    let failed = seen.proxied.iter().find(fault)?;
+    (elsewhere && seen.controls_fail() != Some(true)).then(|| Advisory {
+        says: format!(
+            "The proxy that is set here ({}) does not work either: {}; what goes through it will fail even when {} is back",
+            phrase::quoted(&failed.proxy),
+            phrase::came_to(failed.kind),
+            f.case.target.host
+        ),
+        cause: Some(CauseId::LocalProxy),
+        vantages: phrase::ids(f, &[subject]),
     })
 }
 

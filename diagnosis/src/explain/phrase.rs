@@ -86,14 +86,28 @@ pub(super) fn predicate(attempt: &Attempt) -> String {
         Kind::TlsName => "gets a certificate for other names".to_owned(),
         Kind::TlsUntrusted => "gets a certificate that nobody trusted has signed".to_owned(),
         Kind::TlsOther => "fails at the TLS handshake".to_owned(),
-        Kind::HttpDenied
-        | Kind::HttpUnlawful
-        | Kind::HttpLimited
-        | Kind::HttpServer
-        | Kind::HttpOther => match attempt.status {
-            Some(status) => format!("gets HTTP {status}"),
-            None => "gets an HTTP error".to_owned(),
-        },
+        Kind::HttpDenied | Kind::HttpLimited | Kind::HttpServer | Kind::HttpOther => {
+            match attempt.status {
+                Some(status) => format!("gets HTTP {status}"),
+                None => "gets an HTTP error".to_owned(),
+            }
+        }
+    }
+}
+
+/// What an attempt through a proxy came to.
+pub(super) fn came_to(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Ok => "it works",
+        Kind::Rst | Kind::PortUnreachable => "refused",
+        Kind::Prohibited => "turned away",
+        Kind::Unreachable => "unreachable",
+        Kind::Timeout => "no answer",
+        Kind::Stalled => "opened, then no answer",
+        Kind::Reset => "opened, then cut off",
+        Kind::TlsExpired | Kind::TlsName | Kind::TlsUntrusted => "a certificate that does not hold",
+        Kind::TlsOther => "the TLS handshake fails",
+        _ => "an HTTP error",
     }
 }
 

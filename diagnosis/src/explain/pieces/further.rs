@@ -311,8 +311,8 @@ pub(super) fn proxied(f: Finding<'_>) -> Option<Piece> {
     let proxy = phrase::quoted(&first.proxy);
     let through = match (target, first.at_proxy) {
         (Some(p), false) if p.kind == Kind::Ok => "it works".to_owned(),
-        (_, true) => format!("{}, by the proxy itself", came_to_word(first.kind)),
-        _ => came_to_word(first.kind).to_owned(),
+        (_, true) => format!("{}, by the proxy itself", phrase::came_to(first.kind)),
+        _ => phrase::came_to(first.kind).to_owned(),
     };
     let others = control.filter(|_| target.is_some()).map_or("", |c| {
         if c.kind == Kind::Ok {
@@ -329,21 +329,6 @@ pub(super) fn proxied(f: Finding<'_>) -> Option<Piece> {
         .map_or(String::new(), |a| format!("; directly it {}", came_to(a)));
     let says = format!("Through the proxy {proxy}: {through}{others}{direct}");
     Some(Piece::told(says, vec![subject], |s| s.proxied.clear()))
-}
-
-fn came_to_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Ok => "it works",
-        Kind::Rst | Kind::PortUnreachable => "refused",
-        Kind::Prohibited => "turned away",
-        Kind::Unreachable => "unreachable",
-        Kind::Timeout => "no answer",
-        Kind::Stalled => "opened, then no answer",
-        Kind::Reset => "opened, then cut off",
-        Kind::TlsExpired | Kind::TlsName | Kind::TlsUntrusted => "a certificate that does not hold",
-        Kind::TlsOther => "the TLS handshake fails",
-        _ => "an HTTP error",
-    }
 }
 
 /// `Past the tunnel wg0 it connects in 31 ms`.
