@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use onlyhere_diagnosis::{Case, Investigation};
 use onlyhere_proto::{
-    Advisory, CauseId, CauseReport, CertificateError, DnsAnswer, DnsFacts, Facts, Family,
-    HttpFacts, IcmpError, Listener, Mechanism, Micros, Observation, Outcome, Purpose, RecordType,
-    ResolverKind, SaidBy, Scope, Stage, Symptom, Target, TcpFacts, Timestamp, Verdict,
+    Advisory, CauseId, CauseReport, Certificate, CertificateError, DnsAnswer, DnsFacts, Facts,
+    Family, HttpFacts, IcmpError, Listener, Mechanism, Micros, Observation, Outcome, Purpose,
+    RecordType, ResolverKind, SaidBy, Scope, Stage, Symptom, Target, TcpFacts, Timestamp, TlsFacts,
+    Verdict,
 };
 use world::{GATEWAY_LAN, Name, Reply, Try, WEB4, WEB6, World, ip};
 
@@ -180,6 +181,30 @@ impl Record {
             Purpose::Resolver,
             [(Stage::Dns, Outcome::Ok, None, Some(facts))],
         );
+    }
+
+    /// The certificates of the target that a vantage is shown are issued by somebody.
+    fn issued(&mut self, vantage: &str, issuer: &str) {
+        let target = self.case.target.host.to_string();
+        let mut shown = 0;
+        for observation in &mut self.observations {
+            let of = observation.vantage.as_str() == vantage && observation.host == target;
+            if of && observation.stage == Stage::Tls {
+                observation.facts = Some(Facts::Tls(TlsFacts {
+                    certificates: vec![Certificate {
+                        sha256: "cc".repeat(32),
+                        subject: format!("CN={target}"),
+                        names: vec![target.clone()],
+                        issuer: issuer.into(),
+                        not_before: Timestamp(0),
+                        not_after: Timestamp(4_000_000_000_000_000),
+                    }],
+                    ..TlsFacts::default()
+                }));
+                shown += 1;
+            }
+        }
+        assert!(shown > 0, "{vantage} was shown no certificate");
     }
 
     /// A DNS block list has the caller's address.
@@ -1105,6 +1130,55 @@ fn small_packets_tell_a_path_that_swallows_large_ones() {
 }
 
 // What is said beside the verdict.
+
+#[test]
+fn somebody_who_reads_tls_and_is_trusted_is_told() {
+    let healthy = |issuers: &[(&str, &str)]| {
+        let mut record = Record::of(&World::new());
+        for (vantage, issuer) in issuers {
+            record.issued(vantage, issuer);
+        }
+        let verdict = record.verdict();
+        assert_eq!(verdict.scope, Scope::Ok, "{verdict:#?}");
+        advisory(&verdict, CauseId::TlsInterception).cloned()
+    };
+    let (box_, ca) = ("CN=Office Box", "C=US, O=Trust Co, CN=R10");
+    let all = |own| {
+        [("you", own), ("sibling", own)]
+            .into_iter()
+            .chain(["fra", "ams", "nyc", "sgp", "par"].map(|v| (v, ca)))
+            .collect::<Vec<_>>()
+    };
+    let told = healthy(&all(box_)).expect("an advisory");
+    assert_eq!(
+        told.says,
+        format!(
+            "You are shown a certificate issued by {box_}, 5 other networks one issued by {ca}: something here reads your TLS"
+        )
+    );
+    assert_eq!(told.vantages[0].as_str(), "you");
+    // The same for all; another authority of one organisation.
+    assert_eq!(healthy(&all(ca)), None);
+    assert_eq!(healthy(&all("C=US, O=Trust Co, CN=R11")), None);
+    // Somebody else is shown it as well: the site has two.
+    let mut two = all(box_);
+    two[5].1 = box_;
+    assert_eq!(healthy(&two), None);
+    // And one with a third of its own.
+    let mut three = all(box_);
+    three[5].1 = "C=US, O=Other Trust, CN=E1";
+    assert_eq!(healthy(&three), None);
+}
+
+#[test]
+fn one_other_network_does_not_tell_who_reads_tls() {
+    let world = World::new().without(&["fra", "ams", "sgp", "par"]);
+    let mut record = Record::of(&world);
+    record.issued("you", "CN=Office Box");
+    record.issued("nyc", "C=US, O=Trust Co, CN=R10");
+    let verdict = record.verdict();
+    assert_eq!(advisory(&verdict, CauseId::TlsInterception), None);
+}
 
 #[test]
 fn a_proxy_that_is_dead_beside_the_target_is_told() {

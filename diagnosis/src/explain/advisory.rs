@@ -6,7 +6,7 @@ use onlyhere_proto::{Advisory, CauseId, Scope, VantageClass};
 
 use super::Finding;
 use super::phrase;
-use crate::digest::Proxied;
+use crate::digest::{Proxied, Seen};
 use crate::hidden::State;
 use crate::latent::state_posterior;
 use crate::model::Who;
@@ -35,6 +35,7 @@ pub(super) fn advisories(f: Finding<'_>) -> Vec<Advisory> {
     all.extend(unheard(f));
     all.extend(proxy_not_used(f));
     all.extend(proxy_fails_as_well(f));
+    all.extend(tls_opened(f));
     all.extend(hosts_file_in_use(f));
     all
 }
@@ -368,6 +369,61 @@ fn proxy_fails_as_well(f: Finding<'_>) -> Option<Advisory> {
         cause: Some(CauseId::LocalProxy),
         vantages: phrase::ids(f, &[subject]),
     })
+}
+
+/// Whoever issued the certificate that the caller is shown, and trusts, has issued nobody else's.
+///
+/// Large sites have certificates of several issuers, but show them to several networks: so at the caller's own addresses
+/// two others at least must have been shown one, and all others must agree. Authorities of one organisation count as one.
+fn tls_opened(f: Finding<'_>) -> Option<Advisory> {
+    let subject = f.subject()?;
+    if f.decision.cause() == Some(CauseId::TlsInterception) {
+        return None;
+    }
+    let own = &f.digest.vantages[subject];
+    let here = issuers(own, None);
+    let addresses: BTreeSet<usize> = own
+        .attempts
+        .iter()
+        .filter(|a| a.shook_hands)
+        .map(|a| a.address)
+        .collect();
+    let others: Vec<usize> = f.others().filter(|v| !f.is_sibling(*v)).collect();
+    let witness = |v: usize| !issuers(&f.digest.vantages[v], Some(&addresses)).is_empty();
+    let networks = super::headline::networks(f, |v| others.contains(&v) && witness(v));
+    let there: BTreeSet<&str> = others
+        .iter()
+        .flat_map(|v| issuers(&f.digest.vantages[*v], None))
+        .collect();
+    let [mine, theirs] = [&here, &there].map(|all| {
+        let of: BTreeSet<&str> = all.iter().map(|issuer| organisation(issuer)).collect();
+        of
+    });
+    let differs = mine.len() == 1 && theirs.len() == 1 && mine.is_disjoint(&theirs);
+    (differs && networks >= 2).then(|| Advisory {
+        says: format!(
+            "You are shown a certificate issued by {}, {networks} other networks one issued by {}: something here reads your TLS",
+            phrase::quoted(here.first().copied().unwrap_or_default()),
+            phrase::quoted(there.first().copied().unwrap_or_default()),
+        ),
+        cause: Some(CauseId::TlsInterception),
+        vantages: phrase::ids(f, &[subject]),
+    })
+}
+
+/// Who issued the certificates that a vantage was shown and believed, at these addresses or at all.
+fn issuers<'a>(seen: &'a Seen, addresses: Option<&BTreeSet<usize>>) -> BTreeSet<&'a str> {
+    seen.attempts
+        .iter()
+        .filter(|a| a.shook_hands && addresses.is_none_or(|of| of.contains(&a.address)))
+        .filter_map(|a| a.issuer.as_deref())
+        .collect()
+}
+
+/// The organisation in a distinguished name (RFC 4514), else all of it.
+fn organisation(issuer: &str) -> &str {
+    let mut parts = issuer.split(',').map(str::trim);
+    parts.find(|part| part.starts_with("O=")).unwrap_or(issuer)
 }
 
 fn hosts_file_in_use(f: Finding<'_>) -> Option<Advisory> {
