@@ -86,12 +86,14 @@ pub(super) fn predicate(attempt: &Attempt) -> String {
         Kind::TlsName => "gets a certificate for other names".to_owned(),
         Kind::TlsUntrusted => "gets a certificate that nobody trusted has signed".to_owned(),
         Kind::TlsOther => "fails at the TLS handshake".to_owned(),
-        Kind::HttpDenied | Kind::HttpLimited | Kind::HttpServer | Kind::HttpOther => {
-            match attempt.status {
-                Some(status) => format!("gets HTTP {status}"),
-                None => "gets an HTTP error".to_owned(),
-            }
-        }
+        Kind::HttpDenied
+        | Kind::HttpUnlawful
+        | Kind::HttpLimited
+        | Kind::HttpServer
+        | Kind::HttpOther => match attempt.status {
+            Some(status) => format!("gets HTTP {status}"),
+            None => "gets an HTTP error".to_owned(),
+        },
     }
 }
 
