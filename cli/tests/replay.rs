@@ -494,8 +494,19 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     let answer = driver.send(&json!({"now_ms": 11, "done": {"vantage": "fra1", "request": 1}}));
     assert_eq!(answer["concluded"], false);
     let late = seen(1, "tcp", json!({"address": SITE}));
+    // "Done" may overtake what was said before it; what is known already is no news.
+    let answer = driver.send(&json!({"now_ms": 12, "observations": [late]}));
+    assert_eq!(answer["ignored"], Value::Null, "{answer}");
     let answer = driver.send(&json!({"now_ms": 12, "observations": [late]}));
     assert_eq!(answer["ignored"], 1);
+    let other = seen(2, "tcp", json!({"address": SITE, "purpose": "retry"}));
+    let answer = driver.send(&json!({"now_ms": 14, "observations": [other]}));
+    assert_eq!(answer["ignored"], 1, "no answer to this request");
+    let answer = driver.send(&json!({"now_ms": 15, "out_of_time": true}));
+    assert_eq!(answer["concluded"], true);
+    let after = seen(3, "tcp", json!({"address": SITE}));
+    let answer = driver.send(&json!({"now_ms": 16, "observations": [after]}));
+    assert_eq!(answer["ignored"], 1, "after the end");
     driver.end();
 }
 
