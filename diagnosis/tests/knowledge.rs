@@ -837,6 +837,10 @@ fn cause_crash_loop() {
         time: "15 minutes to hours",
     };
     shows_first(&verdict, &row);
+    says(
+        &verdict,
+        "5 of 5 other networks are refused (reset) and, tried again, connect",
+    );
 }
 
 #[test]

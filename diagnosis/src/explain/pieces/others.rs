@@ -28,9 +28,14 @@ pub(super) fn attempts_of(f: Finding<'_>, vantages: &[usize]) -> Option<Piece> {
             .find(|a| !a.is_ok())
             .filter(|_| !f.digest.vantages[*vantage].reaches())
             .unwrap_or(&attempts[0]);
-        let says = match first.sign.kind {
-            _ if f.digest.vantages[*vantage].reaches() => "connects".to_owned(),
-            _ => {
+        let says = match turned(attempts) {
+            Some([before, after]) => format!(
+                "{} and, tried again, {}",
+                phrase::predicate(before),
+                phrase::predicate(after)
+            ),
+            None if f.digest.vantages[*vantage].reaches() => "connects".to_owned(),
+            None => {
                 let mut plain = first.clone();
                 // Each sender is another; together they are "ICMP".
                 plain.icmp = plain.icmp.filter(|_| heard.len() == 1);
@@ -48,12 +53,29 @@ pub(super) fn attempts_of(f: Finding<'_>, vantages: &[usize]) -> Option<Piece> {
     } else {
         phrase::plural(most)
     };
-    let time = times(f, who, most == "connects");
+    let time = match most.contains("tried again") {
+        true => String::new(),
+        false => times(f, who, most == "connects"),
+    };
     Some(Piece {
         says: format!("{subject} {predicate}{time}"),
         vantages: heard.clone(),
         background: false,
         forget: Box::new(|s| s.attempts.clear()),
+    })
+}
+
+/// Two attempts at one address, one after the other, of which one worked and one did not.
+fn turned(attempts: &[Attempt]) -> Option<[&Attempt; 2]> {
+    attempts.iter().find_map(|before| {
+        let after = attempts.iter().find(|after| {
+            after.address == before.address
+                && after.slot > before.slot
+                && after.is_ok() != before.is_ok()
+                // A shallower try that works says nothing of what failed deeper down.
+                && (after.depth >= Stage::Tls || before.sign.kind.stage() <= Stage::Tcp)
+        })?;
+        Some([before, after])
     })
 }
 
@@ -214,18 +236,9 @@ pub(super) fn later_slots(f: Finding<'_>) -> Option<Piece> {
     if later.is_empty() {
         return None;
     }
-    let changed = later.iter().any(|v| {
-        let attempts = &f.digest.vantages[*v].attempts;
-        attempts.iter().any(|late| {
-            late.slot > 0
-                && attempts.iter().any(|early| {
-                    early.slot == 0
-                        && early.address == late.address
-                        && early.is_ok() != late.is_ok()
-                        && (late.depth >= Stage::Tls || early.sign.kind.stage() <= Stage::Tcp)
-                })
-        })
-    });
+    let changed = later
+        .iter()
+        .any(|v| turned(&f.digest.vantages[*v].attempts).is_some());
     let says = if changed {
         format!(
             "Tried again a second or more later: another result ({})",
