@@ -179,7 +179,9 @@ fn resolution(seen: &Seen, effect: Option<Effect<'_>>, state: State) -> f64 {
         .product();
     // Whose own resolver is at fault has other resolvers that are not.
     let own = effect.is_some_and(|e| {
-        e.is(CauseId::LocalResolver) && !e.is(CauseId::DnsMissing) && !e.is(CauseId::DnsBroken)
+        (e.is(CauseId::LocalResolver) || e.is(CauseId::DnsStale))
+            && !e.is(CauseId::DnsMissing)
+            && !e.is(CauseId::DnsBroken)
     });
     let elsewhere = if own {
         RESOLVES

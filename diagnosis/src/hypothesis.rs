@@ -174,6 +174,9 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
     });
     for (number, hypothesis) in all.iter_mut().enumerate() {
         hypothesis.number = number;
+        if !explains_what_was_seen(case, hypothesis) {
+            hypothesis.prior *= WELL_THOUGH_SEEN;
+        }
     }
     let sum: f64 = all.iter().map(|h| h.prior).sum();
     let pairs = pairs(case, digest, &all, sum);
@@ -183,6 +186,13 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
         hypothesis.prior /= sum;
     }
     all
+}
+
+/// Whether it would show a person what this one says to have seen.
+fn explains_what_was_seen(case: &Case, hypothesis: &Hypothesis) -> bool {
+    let told = case.conditions.seen.is_some() && hypothesis.cause() != Some(CauseId::BrowserOnly);
+    let subject = case.subject_index().filter(|_| told);
+    subject.is_none_or(|s| hypothesis.affected[s])
 }
 
 /// Two faults at once: one on the caller's side or of its DNS and one that everybody meets; and anything at all beside a
@@ -360,10 +370,9 @@ fn leads_inside(case: &Case, digest: &Digest) -> bool {
 fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hypothesis>) {
     let count = case.vantages.len();
     let subject = case.subject_index();
-    let unlikely = entry.scope == Scope::Ok && case.conditions.seen.is_some();
     let base = Hypothesis {
         entry,
-        prior: entry.prior * if unlikely { WELL_THOUGH_SEEN } else { 1.0 },
+        prior: entry.prior,
         affected: vec![true; count].into(),
         address: None,
         twins: Arc::from([]),
@@ -427,7 +436,7 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
                 a.resolved_by.len() * 2 > asked.count()
             });
             all.push(Hypothesis {
-                prior: base.prior * if shared { 0.4 } else { 1.0 },
+                prior: base.prior * if shared { 0.25 } else { 1.0 },
                 ..base
             });
         }
@@ -470,7 +479,9 @@ fn push_by_address(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypoth
     let mut push = |address: usize, twins: &[usize]| {
         let fit = match hypothesis.entry.cause {
             Some(CauseId::DnsStale) => staleness(digest, address),
-            _ => 1.0 / staleness(digest, address).max(1.0),
+            // Resolvers that give different addresses lead to different edges, not to one host's several.
+            _ if is_split(digest, address) => 0.15,
+            _ => 1.0,
         };
         all.push(Hypothesis {
             prior: hypothesis.prior / count as f64 * fit,
@@ -498,23 +509,28 @@ fn push_by_address(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypoth
 /// How much likelier than at random an address is an old one that some resolvers still give: those who give it give no
 /// other of its family, those who give another do not give it, and the zone's own servers do not know it.
 fn staleness(digest: &Digest, address: usize) -> f64 {
-    let own = &digest.addresses[address];
-    let others: BTreeSet<usize> = digest
-        .addresses
-        .iter()
-        .filter(|a| a.ip != own.ip && a.family() == own.family())
-        .flat_map(|a| a.resolved_by.iter().copied())
-        .collect();
-    let split =
-        !own.resolved_by.is_empty() && !others.is_empty() && own.resolved_by.is_disjoint(&others);
     let known = match digest.authoritative.is_empty() {
         true => 1.0,
         // Servers of one zone that do not agree: one of them is behind.
         false if digest.zone_disagrees => 1.0,
-        false if digest.authoritative.contains(&own.ip) => 0.05,
+        false if digest.authoritative.contains(&digest.addresses[address].ip) => 0.05,
         false => 12.0,
     };
-    known * if split { 1.5 } else { 0.02 }
+    known * if is_split(digest, address) { 1.5 } else { 0.02 }
+}
+
+/// Whether those whose resolver gives an address are given no other of its family, and others only others.
+fn is_split(digest: &Digest, address: usize) -> bool {
+    let own = &digest.addresses[address];
+    let others: BTreeSet<usize> = digest
+        .addresses
+        .iter()
+        .filter(|a| {
+            a.ip != own.ip && a.family() == own.family() && a.resolved_by != own.resolved_by
+        })
+        .flat_map(|a| a.resolved_by.iter().copied())
+        .collect();
+    !own.resolved_by.is_empty() && !others.is_empty() && own.resolved_by.is_disjoint(&others)
 }
 
 fn push_each_family(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
@@ -627,7 +643,8 @@ fn edge_fit(digest: &Digest, cause: Option<CauseId>, affected: &[bool]) -> f64 {
         .peekable();
     let apart = own.peek().is_some() && own.all(|a| a.resolved_by.iter().all(|v| affected[*v]));
     match (cause, apart) {
-        (Some(CauseId::CdnEdgeFault), true) => 2.0,
+        (Some(CauseId::CdnEdgeFault), true) => 3.0,
+        (Some(CauseId::CdnEdgeFault), false) => 0.4,
         (_, true) => 0.5,
         (_, false) => 1.0,
     }

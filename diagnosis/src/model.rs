@@ -379,6 +379,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(HttpError, Global, Actor::Site, 0.020, Everyone, CLIENT_ERROR).needs(Needs::Http),
     entry(ServiceDown, Global, Actor::Site, 0.006, Everyone, KILLED),
     entry(CrashLoop, Global, Actor::Site, 0.050, Everyone, RESET_BY_SERVER),
+    entry(Overloaded, Global, Actor::Site, 0.006, Everyone, SERVER_ERROR).share(0.5).slow(0.35).needs(Needs::Http),
     entry(Overloaded, Global, Actor::Site, 0.016, Everyone, OVERLOAD).share(0.55).slow(0.45),
     entry(BackendPartial, Global, Actor::Site, 0.0025, Everyone, RESET_BY_SERVER).share(0.5),
     entry(BackendPartial, Global, Actor::Site, 0.004, Everyone, SERVER_ERROR).share(0.5).needs(Needs::Http),

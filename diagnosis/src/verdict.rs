@@ -196,6 +196,8 @@ struct Rules {
     somebody_reaches: bool,
     nothing_works: bool,
     region_confirmed: bool,
+    flapping_confirmed: bool,
+    seen: bool,
     subject_reaches: bool,
 }
 
@@ -260,6 +262,8 @@ impl Rules {
                     !v.fails() && v.odd_attempts.iter().all(|(_, kind)| *kind == Kind::Ok)
                 }),
             somebody_reaches,
+            flapping_confirmed: flapping_confirmed(digest),
+            seen: case.conditions.seen.is_some(),
             region_confirmed: region_confirmed(case, digest, posterior, subject_reaches),
             subject_reaches,
             nothing_works: subject
@@ -284,8 +288,14 @@ impl Rules {
         if self.private && scope == Scope::Global {
             return Scope::Local;
         }
-        if scope == Scope::Regional && !self.region_confirmed {
-            return if self.subject_reaches {
+        let flapping = matches!(
+            cause,
+            Some(CauseId::CrashLoop | CauseId::Overloaded | CauseId::BackendPartial)
+        );
+        if (scope == Scope::Regional && !self.region_confirmed)
+            || (flapping && self.subject_reaches && !self.flapping_confirmed)
+        {
+            return if self.subject_reaches && !self.seen {
                 Scope::Ok
             } else {
                 Scope::Inconclusive
@@ -345,6 +355,20 @@ fn region_confirmed(case: &Case, digest: &Digest, posterior: &Posterior, reaches
         (true, true) => networks >= 2 && all().all(|v| fails(&v)),
         (false, true) => networks >= 3,
     }
+}
+
+/// Whether what comes and goes was met three times in the same way, by two vantages at least.
+fn flapping_confirmed(digest: &Digest) -> bool {
+    let mut met: BTreeMap<Mechanism, (usize, BTreeSet<usize>)> = BTreeMap::new();
+    for (vantage, seen) in digest.vantages.iter().enumerate() {
+        let reliable = seen.controls_fail() != Some(true);
+        for attempt in seen.attempts.iter().filter(|a| !a.is_ok() && reliable) {
+            let of = met.entry(attempt.sign.kind.mechanism()).or_default();
+            of.0 += 1;
+            of.1.insert(vantage);
+        }
+    }
+    met.values().any(|(times, by)| *times >= 3 && by.len() >= 2)
 }
 
 /// How many networks some vantages sit in; one of which nothing is known counts as its own.
