@@ -133,6 +133,13 @@ impl Hypothesis {
         all.filter(|(seen, hit)| **hit && seen.fails()).count()
     }
 
+    /// How many of the affected get through nowhere, though other sites work there as far as is known.
+    fn cut_off(&self, digest: &Digest) -> usize {
+        let all = digest.vantages.iter().zip(self.affected.iter());
+        all.filter(|(seen, hit)| **hit && seen.fails_wholly() && seen.controls_fail() != Some(true))
+            .count()
+    }
+
     /// Whether the fault is one of this address.
     pub(crate) fn strikes(&self, digest: &Digest, address: usize) -> bool {
         self.address
@@ -169,7 +176,7 @@ pub(crate) fn hypotheses(case: &Case, digest: &Digest) -> Vec<Hypothesis> {
     all.retain(|h| h.entry.who == Who::Nobody || h.touches(digest));
     // What several networks are said to share is not told by one of them, and what strikes by chance not by two.
     all.retain(|h| match h.entry.who {
-        Who::Scattered => h.failing(digest) >= 3,
+        Who::Scattered => h.cut_off(digest) >= 3,
         _ => true,
     });
     for (number, hypothesis) in all.iter_mut().enumerate() {
@@ -202,7 +209,12 @@ fn pairs(case: &Case, digest: &Digest, singles: &[Hypothesis], sum: f64) -> Vec<
         return Vec::new();
     }
     let pair = |far: &Hypothesis, near: &Hypothesis, factor: f64| Hypothesis {
-        prior: far.prior * near.prior / sum * factor,
+        // What turns probes away explains nothing that a person saw, and need not: the other fault does.
+        prior: far.prior * factor / sum
+            * match near.entry.who {
+                Who::Datacenters => near.entry.prior,
+                _ => near.prior,
+            },
         near: Some(Near {
             entry: near.entry,
             affected: near.affected.clone(),
@@ -480,7 +492,7 @@ fn push_by_address(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypoth
         let fit = match hypothesis.entry.cause {
             Some(CauseId::DnsStale) => staleness(digest, address),
             // Resolvers that give different addresses lead to different edges, not to one host's several.
-            _ if is_split(digest, address) => 0.15,
+            _ if is_split(digest, address) => 0.04,
             _ => 1.0,
         };
         all.push(Hypothesis {
@@ -643,7 +655,7 @@ fn edge_fit(digest: &Digest, cause: Option<CauseId>, affected: &[bool]) -> f64 {
         .peekable();
     let apart = own.peek().is_some() && own.all(|a| a.resolved_by.iter().all(|v| affected[*v]));
     match (cause, apart) {
-        (Some(CauseId::CdnEdgeFault), true) => 3.0,
+        (Some(CauseId::CdnEdgeFault), true) => 5.0,
         (Some(CauseId::CdnEdgeFault), false) => 0.4,
         (_, true) => 0.5,
         (_, false) => 1.0,

@@ -326,7 +326,7 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(NetworkBlock, Regional, Actor::Site, 0.004, EachGroup, RESET_BY_SERVER).strength(0.96).host(HostSeen::Perhaps),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.003, EachGroup, EDGE_FAILS).strength(0.9),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.003, EachGroup, SILENCE).strength(0.9).host(HostSeen::Perhaps),
-    entry(CdnEdgeFault, Regional, Actor::Site, 0.002, EachGroup, RESET_BY_SERVER).strength(0.9),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.003, EachGroup, RESET_BY_SERVER).strength(0.9),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.003, EachGroup, SERVER_ERROR).strength(0.9).needs(Needs::Http),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.004, Scattered, SILENCE).strength(0.5),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.003, Scattered, RESET_BY_SERVER).strength(0.5),
