@@ -452,7 +452,7 @@ fn expand(case: &Case, digest: &Digest, entry: &'static Entry, all: &mut Vec<Hyp
                 ..base
             });
         }
-        Who::EachAddress => push_by_address(digest, base, all),
+        Who::EachAddress => push_by_address(case, digest, base, all),
         Who::EachFamily => push_each_family(digest, base, all),
         Who::EachGroup => push_by_group(case, digest, base, all),
     }
@@ -483,22 +483,38 @@ fn push_by_family(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothe
     }
 }
 
-fn push_by_address(digest: &Digest, hypothesis: Hypothesis, all: &mut Vec<Hypothesis>) {
+fn push_by_address(
+    case: &Case,
+    digest: &Digest,
+    hypothesis: Hypothesis,
+    all: &mut Vec<Hypothesis>,
+) {
     let count = digest.addresses.len();
     if count < 2 {
         return;
     }
     let mut push = |address: usize, twins: &[usize]| {
+        let split = is_split(digest, address);
+        let edge = hypothesis.entry.cause == Some(CauseId::CdnEdgeFault);
+        if edge && (!split || digest.zone_disagrees) {
+            return;
+        }
         let fit = match hypothesis.entry.cause {
             Some(CauseId::DnsStale) => staleness(digest, address),
+            Some(CauseId::CdnEdgeFault) => 1.0,
             // Resolvers that give different addresses lead to different edges, not to one host's several.
-            _ if is_split(digest, address) => 0.04,
+            _ if split => 0.04,
             _ => 1.0,
         };
         all.push(Hypothesis {
             prior: hypothesis.prior / count as f64 * fit,
             address: Some(address),
             twins: twins.into(),
+            group: all_groups(case).into_iter().find(|group| {
+                edge && (0..case.vantages.len()).all(|v| {
+                    is_in(case, v, group) == digest.addresses[address].resolved_by.contains(&v)
+                })
+            }),
             ..hypothesis.clone()
         });
     };

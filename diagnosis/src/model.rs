@@ -332,6 +332,10 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(CdnEdgeFault, Regional, Actor::Site, 0.003, Scattered, RESET_BY_SERVER).strength(0.5),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.004, Scattered, SERVER_ERROR).strength(0.5),
 
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.010, EachAddress, RESET_BY_SERVER),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.010, EachAddress, SILENCE).host(HostSeen::Perhaps),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.008, EachAddress, SERVER_ERROR).needs(Needs::Http),
+
     // One of the target's addresses, or one family.
     entry(AddressDown, TargetAddress, Actor::Site, 0.024, EachAddress, RESET_BY_SERVER),
     entry(AddressDown, TargetAddress, Actor::Site, 0.020, EachAddress, SILENCE).host(HostSeen::Perhaps),
@@ -395,7 +399,7 @@ pub(crate) const ENTRIES: &[Entry] = {
 };
 
 /// A person who saw an error seldom asks about a target that is well; this is what remains of that prior.
-pub(crate) const WELL_THOUGH_SEEN: f64 = 0.06;
+pub(crate) const WELL_THOUGH_SEEN: f64 = 0.04;
 
 /// Stands where an entry has no cause; replaced by `None`.
 const OTHER: CauseId = CauseId::BrowserOnly;
