@@ -332,8 +332,8 @@ pub(crate) const ENTRIES: &[Entry] = {
     entry(CdnEdgeFault, Regional, Actor::Site, 0.003, Scattered, RESET_BY_SERVER).strength(0.5),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.004, Scattered, SERVER_ERROR).strength(0.5),
 
-    entry(CdnEdgeFault, Regional, Actor::Site, 0.010, EachAddress, RESET_BY_SERVER),
-    entry(CdnEdgeFault, Regional, Actor::Site, 0.010, EachAddress, SILENCE).host(HostSeen::Perhaps),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.016, EachAddress, RESET_BY_SERVER),
+    entry(CdnEdgeFault, Regional, Actor::Site, 0.016, EachAddress, SILENCE).host(HostSeen::Perhaps),
     entry(CdnEdgeFault, Regional, Actor::Site, 0.008, EachAddress, SERVER_ERROR).needs(Needs::Http),
 
     // One of the target's addresses, or one family.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use onlyhere_proto::{CheckRequest, Host, Layer, Purpose, Scope, Stage, Target, Way};
+use onlyhere_proto::{CauseId, CheckRequest, Host, Layer, Purpose, Scope, Stage, Target, Way};
 
 use crate::case::{Case, is_private_address};
 use crate::closer;
@@ -22,7 +22,7 @@ use crate::sign::Kind;
 /// Surer than this of scope and cause: nothing more is asked for its value.
 const SETTLED: f64 = 0.97;
 /// The same of "nothing is wrong", where the next slot's answer could only be about something not seen yet.
-const WELL: f64 = 0.90;
+const WELL: f64 = 0.85;
 /// Kernels limit ICMP errors: a retry stands this far off.
 pub(crate) const RETRY_GAP: Duration = Duration::from_secs(1);
 /// Silence in a follow-up lasts at most this long: SYNs at 0, 1.03 and 2.05 s still fit.
@@ -203,7 +203,10 @@ fn settled(posterior: &Posterior) -> bool {
     posterior
         .plain_conclusions()
         .into_iter()
-        .any(|((scope, _), p)| p >= if scope == Scope::Ok { WELL } else { SETTLED })
+        .any(|((scope, cause), p)| {
+            let nothing_met = scope == Scope::Ok || cause == Some(CauseId::BrowserOnly);
+            p >= if nothing_met { WELL } else { SETTLED }
+        })
 }
 
 /// Every address that anybody resolved is tried by the subject; a strange one of the subject's by two others.
