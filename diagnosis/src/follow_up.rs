@@ -27,7 +27,7 @@ const RETRIES: usize = 2;
 const SECOND_LOOKS: usize = 6;
 const RESTS_ON_SOME: f64 = 0.05;
 /// Time slots in which a target that somebody saw failing must be well.
-const LOOKS_WHEN_SEEN: usize = 3;
+pub(crate) const LOOKS_WHEN_SEEN: u32 = 3;
 /// Vantages whose controls are asked for at most.
 const DISSENTERS: usize = 3;
 /// Well-known ports, one of which most hosts answer.
@@ -250,8 +250,7 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
     let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();
     let value = retry_value(s, vantage, worst.address, depth) / COST_RETRY.sqrt();
     // Somebody saw an error: that all is well for a moment is no answer.
-    let doubted =
-        s.case.conditions.seen.is_some() && worst.is_ok() && s.digest.slots.len() < LOOKS_WHEN_SEEN;
+    let doubted = s.case.conditions.seen.is_some() && worst.is_ok() && s.slot < LOOKS_WHEN_SEEN;
     if slots.len() > RETRIES || (value < WORTH_ASKING && !doubted) {
         return None;
     }

@@ -14,7 +14,7 @@ use crate::case::{Case, is_private_address};
 use crate::closer;
 use crate::digest::Digest;
 use crate::follow_up::{
-    dissenters, name_again, other_ports, portal, retries, second_looks, witnesses,
+    LOOKS_WHEN_SEEN, dissenters, name_again, other_ports, portal, retries, second_looks, witnesses,
 };
 use crate::posterior::Posterior;
 use crate::sign::Kind;
@@ -176,7 +176,7 @@ pub(crate) fn next(s: Situation<'_>) -> Vec<Planned> {
         return Vec::new();
     }
     let mut asks = untried_addresses(s);
-    let doubted = s.case.conditions.seen.is_some() && s.digest.slots.len() < 3;
+    let doubted = s.case.conditions.seen.is_some() && s.slot < LOOKS_WHEN_SEEN;
     if s.case.target.layer != Layer::Dns && (doubted || !settled(s.posterior)) {
         asks.extend(other_ports(s));
         asks.extend(retries(s));
