@@ -4,11 +4,13 @@
 use onlyhere_proto::{CauseId, Family, Stage};
 
 use crate::case::{Case, is_private_address};
+use crate::digest::hosts_entry_differs;
 use crate::digest::{Attempt, Control, ControlFailure, Digest, Proxied, Seen};
 use crate::hidden::{ByHabits, HABITS, HostHabits, State};
-use crate::hypothesis::{Hypothesis, Near, hosts_entry_differs};
+use crate::hypothesis::{Hypothesis, Near};
 use crate::likelihood::*;
 use crate::model::{ControlsSeen, Entry, HostSeen};
+use crate::rows::*;
 use crate::sign::{Kind, Origin, REACHES};
 
 /// What a hypothesis does to one vantage in order: one fault, or a nearer one before it.

@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::effect::{Effect, likelihood};
 use crate::hidden::{ByHabits, HABITS, HostHabits, State, states};
 use crate::hypothesis::Hypothesis;
-use crate::likelihood::*;
+use crate::rows::*;
 
 /// What one vantage saw if it is ill, summed over the ways to be ill with their prior. The hypothesis does not matter
 /// to it: an ill vantage's word follows from its illness.

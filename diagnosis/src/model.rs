@@ -6,6 +6,7 @@
 use onlyhere_proto::{Actor, CauseId, Family, Scope};
 
 use crate::likelihood::*;
+use crate::rows::*;
 
 /// Whom an entry affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

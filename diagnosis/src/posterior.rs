@@ -1,21 +1,20 @@
 //! Exact Bayes over the hypotheses of a case.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use onlyhere_proto::{CauseId, Scope, Stage, VantageClass};
+use onlyhere_proto::{CauseId, Scope};
 
 use crate::case::Case;
-use crate::digest::{Attempt, Control, Digest, Proxied};
+use crate::digest::Digest;
 use crate::effect::Effect;
 use crate::hidden::{ByHabits, HostHabits};
-use crate::hypothesis::{Hypothesis, hypotheses};
+use crate::hypotheses::hypotheses;
+use crate::hypothesis::Hypothesis;
 use crate::latent::{good_likelihood, ill_likelihood};
+use crate::look::Look;
 use crate::model::{DESIGN_EFFECT, HostSeen, TEMPER};
-use crate::resolution::Resolution;
-use crate::sign::{Kind, Reach, Sign};
 
 /// How probable each hypothesis is, given everything seen.
 #[derive(Debug, Clone)]
@@ -113,6 +112,9 @@ impl Posterior {
     }
 }
 
+/// With a hasher that has no random seed: nothing here may differ from run to run.
+type Known<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
 /// Vantages that look the same are weighed once. Most hypotheses leave most of them alone, so what each look is worth if
 /// nothing strikes it is kept.
 struct Likelihoods {
@@ -127,14 +129,12 @@ struct Likelihoods {
     /// By look, if the vantage is ill.
     ill: Vec<ByHabits>,
     /// By number of the fault and look, if it alone strikes: most pairs of faults are weighed from these.
-    alone: HashMap<(usize, usize), ByHabits, BuildHasherDefault<DefaultHasher>>,
+    alone: Known<(usize, usize), ByHabits>,
 }
 
 impl Likelihoods {
     fn new(case: &Case, digest: &Digest) -> Self {
-        // A hasher without a random seed: nothing here may differ from run to run.
-        let mut looks: HashMap<Look<'_>, usize, BuildHasherDefault<DefaultHasher>> =
-            HashMap::default();
+        let mut looks: Known<Look<'_>, usize> = Known::default();
         let mut example = Vec::new();
         let look: Vec<usize> = (0..case.vantages.len())
             .map(|v| {
@@ -159,7 +159,7 @@ impl Likelihoods {
             weights: weights(case, digest),
             untouched,
             ill,
-            alone: HashMap::default(),
+            alone: Known::default(),
         }
     }
 
@@ -223,56 +223,6 @@ impl Likelihoods {
 
 fn logarithm(good: ByHabits, ill: ByHabits) -> ByHabits {
     std::array::from_fn(|habit| (good[habit] + ill[habit]).ln())
-}
-
-/// Everything of a vantage that its likelihood depends on.
-#[derive(PartialEq, Eq, Hash)]
-struct Look<'a> {
-    is_subject: bool,
-    class: Option<VantageClass>,
-    resolves_here: bool,
-    resolution: (&'a [Resolution], Option<Resolution>, Option<Resolution>),
-    odd: (
-        &'a BTreeSet<IpAddr>,
-        &'a BTreeSet<IpAddr>,
-        &'a [(IpAddr, Kind)],
-    ),
-    attempts: Vec<AttemptLook>,
-    host: (&'a [(usize, bool)], &'a [(usize, u16, bool, Kind)]),
-    controls: &'a [Control],
-    ladders: Vec<(usize, Option<Reach>)>,
-    other_ways: [Vec<AttemptLook>; 3],
-    proxied: &'a [Proxied],
-}
-
-type AttemptLook = (usize, u32, Stage, Sign, [bool; 2]);
-
-impl<'a> Look<'a> {
-    fn of(case: &Case, digest: &'a Digest, vantage: usize) -> Self {
-        let seen = &digest.vantages[vantage];
-        let attempt = |a: &Attempt| (a.address, a.slot, a.depth, a.sign, [a.slow, a.shook_hands]);
-        let all = |attempts: &[Attempt]| attempts.iter().map(attempt).collect();
-        Self {
-            is_subject: case.subject_index() == Some(vantage),
-            class: case.vantages[vantage].class,
-            resolves_here: digest
-                .addresses
-                .iter()
-                .any(|a| a.resolved_by.contains(&vantage)),
-            resolution: (&seen.resolutions, seen.configured, seen.authoritative),
-            odd: (&seen.hosts_file, &seen.odd, &seen.odd_attempts),
-            attempts: all(&seen.attempts),
-            host: (&seen.pings, &seen.other_ports),
-            controls: &seen.controls,
-            ladders: seen.ladders.iter().map(|l| (l.address, l.reach)).collect(),
-            other_ways: [
-                seen.other_sources.iter().map(|(_, a)| attempt(a)).collect(),
-                all(&seen.small_segments),
-                all(&seen.direct),
-            ],
-            proxied: &seen.proxied,
-        }
-    }
 }
 
 /// The design effect: vantages of one AS share their way, so each of n counts 1 / (1 + .2 (n - 1)). The subject's own

@@ -6,10 +6,11 @@ use onlyhere_proto::{CauseId, Stage};
 
 use crate::hypothesis::Hypothesis;
 use crate::latent::predicted_ok;
-use crate::likelihood::{HEALTHY, LADDER_ERROR, LOST_ANYWHERE};
+use crate::likelihood::{LADDER_ERROR, LOST_ANYWHERE};
 use crate::model::HostSeen;
 use crate::plan::Situation;
 use crate::posterior::Posterior;
+use crate::rows::HEALTHY;
 use crate::sign::REACHES;
 
 /// Entropy expected to go when it is known whether another port of the host answers this vantage.

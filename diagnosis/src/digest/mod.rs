@@ -437,3 +437,16 @@ impl Digest {
         })
     }
 }
+
+/// Whether the subject's hosts file gives addresses, and none that everybody's resolvers give.
+pub(crate) fn hosts_entry_differs(case: &Case, digest: &Digest, subject: usize) -> bool {
+    let entries: BTreeSet<_> = digest
+        .vantages
+        .get(subject)
+        .map(|v| v.hosts_file.clone())
+        .unwrap_or_default()
+        .into_iter()
+        .chain(case.subject.local.hosts_entries.iter().copied())
+        .collect();
+    !entries.is_empty() && entries.iter().all(|ip| digest.address_index(*ip).is_none())
+}

@@ -428,7 +428,7 @@ fn organisation(issuer: &str) -> &str {
 
 fn hosts_file_in_use(f: Finding<'_>) -> Option<Advisory> {
     let subject = f.subject()?;
-    let differs = crate::hypothesis::hosts_entry_differs(f.case, f.digest, subject);
+    let differs = crate::digest::hosts_entry_differs(f.case, f.digest, subject);
     (differs && f.decision.cause() != Some(CauseId::HostsFile)).then(|| Advisory {
         says: format!(
             "Your hosts file gives {} another address than DNS",

@@ -165,7 +165,7 @@ fn second_voice(own: Resolution, said: Resolution, who: &str) -> Option<String> 
 
 pub(super) fn own_hosts_file(f: Finding<'_>) -> Option<Piece> {
     let subject = f.subject()?;
-    if !crate::hypothesis::hosts_entry_differs(f.case, f.digest, subject) {
+    if !crate::digest::hosts_entry_differs(f.case, f.digest, subject) {
         return None;
     }
     let seen = &f.digest.vantages[subject];
