@@ -386,8 +386,14 @@ fn check_verdict(case: &Case, verdict: &Verdict) {
     }
 }
 
+/// How many; `PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    asked.and_then(|n| n.parse().ok()).unwrap_or(96)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     /// Whatever comes, in whatever order, nothing panics, the shell is never told to wait for nothing, and the verdict
     /// is well formed.
