@@ -166,6 +166,30 @@ fn a_silent_or_lost_vantage_never_turns_the_verdict() {
     }
 }
 
+/// One more vantage elsewhere that meets what its world has for everybody: the verdict stays, whatever its class.
+#[test]
+fn one_more_vantage_that_agrees_never_turns_the_verdict() {
+    use onlyhere_proto::VantageClass::{Datacenter, Mobile, Residential};
+    let classes = [Datacenter, Residential, Mobile];
+    let cases = (0..worlds().len()).flat_map(|base| classes.map(|class| (base, class)));
+    for (base, class) in cases {
+        let expected = worlds().remove(base).run().verdict;
+        let mut world = worlds().remove(base);
+        world.vantages.push(onlyhere_proto::Vantage {
+            asn: Some(64_999),
+            country: Some("BR".into()),
+            region: Some("sa".into()),
+            class: Some(class),
+            public_address: Some(ip("198.18.99.10")),
+            ..onlyhere_proto::Vantage::named("gru".parse().unwrap())
+        });
+        let verdict = world.run().verdict;
+        assert_eq!(verdict.scope, expected.scope, "{}", expected.headline);
+        let cause = |v: &Verdict| v.causes.first().map(|c| c.id);
+        assert_eq!(cause(&verdict), cause(&expected), "{}", expected.headline);
+    }
+}
+
 #[test]
 fn whatever_was_not_measured_is_as_if_not_there() {
     for world in worlds() {
