@@ -20,5 +20,6 @@ pub mod plan;
 mod serve;
 pub mod store;
 pub mod tokens;
+pub mod turns;
 
 pub use serve::{Listeners, ServeError, serve};

@@ -1,6 +1,8 @@
 //! The running coordinator. Listeners and the end come from outside; everything else is built here, once.
 
-use std::{convert::Infallible, future::Future, path::Path, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Future, num::NonZeroU32, path::Path, sync::Arc, time::Duration,
+};
 
 use onlyhere_proto::{
     limits,
@@ -14,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
 
 use crate::{
-    api::{self, Admission, Api, PublicPort},
+    api::{self, Api, PublicPort},
     config::Config,
     data_file::DataError,
     fleet::{End, Fleet, ProbePort, roll::Roll, watch_roll},
@@ -22,18 +24,41 @@ use crate::{
         Authority, IdentityError,
         tls::{self, ApiCertificate},
     },
-    listen::{self, Port, Stop},
+    listen::{self, Bounds, Patience, Port, Stop},
     store::Memory,
     tokens::Tokens,
 };
 
-/// Connections of people, of probes, and of those that may only enrol.
-const PEOPLE: usize = 2_048;
+/// Connections of enrolled probes.
 const PROBES: usize = 12_288;
-const STRANGERS: usize = 512;
-/// Streams of one connection: a caller's checks and listings; a probe has one.
-const PEOPLE_STREAMS: u32 = 64;
-const PROBE_STREAMS: u32 = 8;
+/// What callers may have. What they send is small: the answers of one vantage.
+const PEOPLE: Bounds = Bounds {
+    strangers: 1_024,
+    per_address: 128,
+    streams: 32,
+    requests_per_second: NonZeroU32::new(100).expect("it is not zero"),
+    windows: (64 * 1024, 256 * 1024),
+    patience: Patience {
+        first_request: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+        stall: Duration::from_secs(15),
+        call: Some(Duration::from_secs(180)),
+    },
+};
+/// What probes may have, and those that may only enrol. A probe's stream lasts.
+const FLEET: Bounds = Bounds {
+    strangers: 512,
+    per_address: 128,
+    streams: 8,
+    requests_per_second: NonZeroU32::new(20).expect("it is not zero"),
+    windows: (1024 * 1024, 1024 * 1024),
+    patience: Patience {
+        first_request: Duration::from_secs(20),
+        idle: Duration::from_secs(60),
+        stall: Duration::from_secs(30),
+        call: None,
+    },
+};
 /// A signing request and a secret are far smaller.
 const ENROL_MESSAGE: usize = 64 * 1024;
 /// How soon a probe that was struck off loses its line.
@@ -89,7 +114,9 @@ pub async fn serve(
         fleet: Arc::clone(&probe_port.fleet),
         tokens: Arc::clone(&probe_port.tokens),
         store: Arc::new(Memory::default()),
-        admission: Arc::new(Admission::default()),
+        openings: api::openings(),
+        turns: api::turns(),
+        reads: api::reads(),
         checks: TaskTracker::new(),
         draining: CancellationToken::new(),
     };
@@ -103,7 +130,12 @@ pub async fn serve(
     let files = api.config.api.tls.as_ref();
     let certificate = files.map(|files| ApiCertificate::load(&files.cert, &files.key));
     let certificate = certificate.transpose()?.map(Arc::new);
-    let people = people_port(listeners.api, certificate.clone(), people)?;
+    let people = people_port(
+        listeners.api,
+        certificate.clone(),
+        people,
+        api.config.api.behind_proxy,
+    )?;
     ports.spawn(listen::serve(people, stop.clone()));
     ports.spawn(listen::serve(
         probes_port(listeners.probes, &authority, &probe_port)?,
@@ -129,7 +161,7 @@ fn people_router(
     >,
 ) -> Result<axum::Router, ServeError> {
     let service = PublicServiceServer::new(PublicPort(api.clone()))
-        .max_decoding_message_size(limits::MESSAGE)
+        .max_decoding_message_size(limits::CALLER_MESSAGE)
         .max_encoding_message_size(usize::MAX);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
@@ -145,15 +177,23 @@ fn people_port(
     listener: TcpListener,
     certificate: Option<Arc<ApiCertificate>>,
     router: axum::Router,
+    behind_proxy: bool,
 ) -> Result<Port, ServeError> {
     Ok(Port {
         name: "api",
         listener,
         tls: certificate.map(tls::api_port).transpose()?,
         router,
-        strangers: PEOPLE,
         probes: None,
-        streams: PEOPLE_STREAMS,
+        bounds: Bounds {
+            // A proxy's connections are those of everybody.
+            per_address: if behind_proxy {
+                PEOPLE.strangers
+            } else {
+                PEOPLE.per_address
+            },
+            ..PEOPLE
+        },
     })
 }
 
@@ -186,9 +226,8 @@ fn probes_port(
         listener,
         tls: Some(tls::probe_port(authority)?),
         router: router(ENROL_MESSAGE),
-        strangers: STRANGERS,
         probes: Some((router(limits::MESSAGE), PROBES)),
-        streams: PROBE_STREAMS,
+        bounds: FLEET,
     })
 }
 

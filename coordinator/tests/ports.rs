@@ -236,47 +236,6 @@ async fn who_says_nothing_or_nonsense_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn one_token_has_so_many_checks_at_once_and_no_more() {
-    let coordinator = Coordinator::start(Config::default()).await;
-    let _probe = probe::start(&coordinator, "p0", 64500, Manner::Dead).await;
-    let token = coordinator.client_token();
-    let target = "tcp://shop.example:22";
-    let mut open = Vec::new();
-    for _ in 0..16 {
-        open.push(
-            caller::open(&coordinator, &token, caller::start(target))
-                .await
-                .unwrap(),
-        );
-    }
-    let refused = caller::open(&coordinator, &token, caller::start(target))
-        .await
-        .map(|_| ())
-        .unwrap_err();
-    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
-    assert!(
-        refused.message().contains("16 checks with this token"),
-        "{}",
-        refused.message()
-    );
-    // Others are not held up; and who goes makes room.
-    let other = coordinator.client_token();
-    caller::open(&coordinator, &other, caller::start(target))
-        .await
-        .unwrap();
-    open.clear();
-    within(async {
-        while caller::open(&coordinator, &token, caller::start(target))
-            .await
-            .is_err()
-        {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_check_begins_with_its_start() {
     use onlyhere_proto::wire::{
         PublicServiceCheckRequest, RequestDone, public_service_check_request::Message,

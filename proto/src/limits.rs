@@ -32,6 +32,8 @@ pub const SOURCE_ADDRESSES: usize = 8;
 pub const BLOCK_LISTS: usize = 8;
 /// Bytes of one gRPC message.
 pub const MESSAGE: usize = 4 * 1024 * 1024;
+/// Bytes of one gRPC message that a caller sends: what one vantage sees is small.
+pub const CALLER_MESSAGE: usize = 1024 * 1024;
 /// Any free text of an observation, bytes.
 pub const TEXT: usize = 512;
 /// DNS answers kept of one response.

@@ -11,6 +11,7 @@ use onlyhere_proto::{
     CheckId, CheckRequest, Invalid, LocalFacts, Observation, Report, Selector, Symptom, Target,
     Vantage, Verdict, limits, wire,
 };
+use prost::Message as _;
 use rustls::RootCertStore;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
@@ -227,18 +228,22 @@ impl Session {
     /// Sends one answer and whatever else is ready, observations in one message.
     async fn send_answers(&self, first: Answer, more: &mut mpsc::Receiver<Answer>) {
         let mut observations = Vec::new();
+        let mut bytes = 0;
         let mut next = Some(first);
         while let Some(answer) = next.take() {
             match answer {
                 Answer::Observed(observation) => {
-                    observations.push(wire::Observation::from(&*observation))
+                    let observation = wire::Observation::from(&*observation);
+                    bytes += observation.encoded_len();
+                    observations.push(observation);
                 }
                 Answer::Done(number) => {
                     self.flush(&mut observations).await;
+                    bytes = 0;
                     self.send(Outgoing::Done(self.done(number))).await;
                 }
             }
-            if observations.len() < limits::BATCH {
+            if observations.len() < limits::BATCH && bytes < limits::CALLER_MESSAGE / 2 {
                 next = more.try_recv().ok();
             }
         }

@@ -2,13 +2,17 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{AUTHORIZATION, RETRY_AFTER},
+};
+use tonic::{Status, metadata::MetadataMap};
 
-use super::Api;
+use super::{Api, Busy};
 use crate::{
     clock,
     data_file::DataError,
-    tokens::{Refused, Token, TokenKind, bearer_secret},
+    tokens::{Refused, Scope, Token, TokenKind, bearer_secret},
 };
 
 /// Kinds of token that may ask.
@@ -16,7 +20,7 @@ const PEOPLE: &[TokenKind] = &[TokenKind::Client, TokenKind::Admin];
 
 /// Why a call is refused. The words are for the client; they do not tell a stranger what is known.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unauthorized {
+pub(super) enum Refusal {
     /// No token, or not a token of ours.
     #[error(
         "a client token is needed: send `authorization: Bearer onlyhere-client-1.…`; `onlyhere-coordinator token create --kind client` makes one"
@@ -25,9 +29,47 @@ pub(super) enum Unauthorized {
     /// Not a good one.
     #[error("{0}; `onlyhere-coordinator token create --kind client` makes a new one")]
     Refused(#[from] Refused),
+    /// A good one, for something else.
+    #[error(
+        "this token may not {allows}: it lacks the scope `{scope}`, which `onlyhere-coordinator token create --scope {scope}` gives",
+        allows = .0.allows(), scope = .0
+    )]
+    Scope(Scope),
+    /// Too much goes on.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The token file.
     #[error("the coordinator cannot read its tokens; its log says why")]
     Unreadable(#[from] DataError),
+}
+
+impl Refusal {
+    /// When it is worth trying again, if waiting helps; seconds, rounded up.
+    pub(super) fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Busy(busy) => Some(busy.retry_after().as_millis().div_ceil(1_000) as u64),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(why: Refusal) -> Self {
+        let says = why.to_string();
+        match why {
+            Refusal::NoToken | Refusal::Refused(_) => Self::unauthenticated(says),
+            Refusal::Scope(_) => Self::permission_denied(says),
+            Refusal::Unreadable(_) => Self::internal(says),
+            Refusal::Busy(_) => {
+                let mut headers = HeaderMap::new();
+                if let Some(seconds) = why.retry_after_s() {
+                    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+                }
+                let headers = MetadataMap::from_headers(headers);
+                Self::with_metadata(tonic::Code::ResourceExhausted, says, headers)
+            }
+        }
+    }
 }
 
 /// Whether a use of the token is spent.
@@ -40,12 +82,8 @@ pub(super) enum Use {
 }
 
 /// The token of a call.
-pub(super) async fn authorize(
-    api: &Api,
-    headers: &HeaderMap,
-    how: Use,
-) -> Result<Token, Unauthorized> {
-    let secret = bearer(headers).ok_or(Unauthorized::NoToken)?.to_owned();
+pub(super) async fn authorize(api: &Api, headers: &HeaderMap, how: Use) -> Result<Token, Refusal> {
+    let secret = bearer(headers).ok_or(Refusal::NoToken)?.to_owned();
     let tokens = Arc::clone(&api.tokens);
     // The file may have to be read again, or locked and written.
     let found = tokio::task::spawn_blocking(move || match how {
@@ -58,7 +96,7 @@ pub(super) async fn authorize(
             tracing::error!(%error, "tokens cannot be read");
             Err(error.into())
         }
-        Err(_) => Err(Unauthorized::NoToken),
+        Err(_) => Err(Refusal::NoToken),
     }
 }
 

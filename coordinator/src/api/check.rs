@@ -10,24 +10,31 @@ use std::{
 };
 
 use futures::FutureExt;
+use http::HeaderMap;
 use onlyhere_diagnosis::Case;
 use onlyhere_proto::{
     CheckId, Conditions, Host, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target,
     Vantage, VantageName, limits, wire,
 };
 use prost::Message;
-use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::Status;
 use wire::{
     public_service_check_request::Message as FromCaller,
     public_service_check_response::Message as ToCaller,
 };
 
-use super::{Api, admission::Admitted, fit};
+use super::{
+    Admitted, Api,
+    auth::{Refusal, Use, authorize},
+    fit,
+    grpc::stopping,
+    inbound::Inbound,
+    outbox::Outbox,
+};
 use crate::{
     clock,
     config::private,
-    engine::{self, Audience, Check, News},
+    engine::{self, Check},
     fleet::{Answers, CheckEar, Event, Line, Offence, Order},
     plan,
     tokens::Token,
@@ -38,52 +45,14 @@ const START: Duration = Duration::from_secs(10);
 /// For a check whose caller does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(500);
-/// A caller that reads nothing for this long does not get its report.
-const DELIVERY: Duration = Duration::from_secs(10);
-
-/// The way to the caller.
-#[derive(Clone)]
-pub(super) struct Outbox(pub(super) mpsc::Sender<Result<wire::PublicServiceCheckResponse, Status>>);
-
-impl Outbox {
-    fn try_send(&self, message: ToCaller) -> bool {
-        let response = wire::PublicServiceCheckResponse {
-            message: Some(message),
-        };
-        self.0.try_send(Ok(response)).is_ok()
-    }
-
-    async fn send(&self, message: Result<ToCaller, Status>) {
-        let response = message.map(|message| wire::PublicServiceCheckResponse {
-            message: Some(message),
-        });
-        let _ = tokio::time::timeout(DELIVERY, self.0.send(response)).await;
-    }
-}
-
-impl Audience for Outbox {
-    fn tell(&self, news: News) {
-        // A caller that reads too slowly misses news, and still gets its report.
-        match news {
-            News::Observations(observations) => {
-                for batch in fit::batches(observations.iter().map(Into::into).collect()) {
-                    let _ = self.try_send(ToCaller::Observations(batch));
-                }
-            }
-            News::Provisional(verdict) => {
-                let _ = self.try_send(ToCaller::Provisional((&*verdict).into()));
-            }
-        }
-    }
-}
-
 /// One call.
 pub(super) struct Session {
     pub(super) api: Api,
     pub(super) token: Token,
+    /// Of the call, for the use that it spends.
+    pub(super) headers: HeaderMap,
     pub(super) address: Option<IpAddr>,
     pub(super) outbox: Outbox,
-    pub(super) admitted: Admitted,
 }
 
 /// What the caller wants to know, read strictly.
@@ -96,18 +65,15 @@ struct Question {
     timeout: Duration,
 }
 
-type Inbound = Streaming<wire::PublicServiceCheckRequest>;
-
 impl Session {
-    pub(super) async fn run(self, mut inbound: Inbound) {
-        let outbox = self.outbox.clone();
+    pub(super) async fn run(self, mut inbound: Inbound, opening: Admitted) {
         let refusal = tokio::select! {
             // A fault of ours in one check ends that check, and tells its caller so.
-            done = AssertUnwindSafe(self.answer(&mut inbound)).catch_unwind() => match done {
+            done = AssertUnwindSafe(self.answer(&mut inbound, opening)).catch_unwind() => match done {
                 Ok(done) => done.err(),
                 Err(_) => Some(Status::internal("the check failed by a fault of the coordinator; its log says more")),
             },
-            () = outbox.0.closed() => return tracing::info!(token = self.token.id, "the caller is gone"),
+            () = self.outbox.closed() => return tracing::info!(token = self.token.id, "the caller is gone"),
         };
         if let Some(status) = refusal {
             tracing::info!(
@@ -115,22 +81,38 @@ impl Session {
                 why = status.message(),
                 "check refused"
             );
-            outbox.send(Err(status)).await;
+            self.outbox.send(Err(status)).await;
         }
-        drop(self.admitted);
     }
 
-    async fn answer(&self, inbound: &mut Inbound) -> Result<(), Status> {
-        let first = tokio::time::timeout(START, inbound.message()).await;
-        let Ok(Ok(Some(wire::PublicServiceCheckRequest {
-            message: Some(FromCaller::Start(start)),
-        }))) = first
-        else {
+    async fn answer(&self, inbound: &mut Inbound, opening: Admitted) -> Result<(), Status> {
+        let first = tokio::time::timeout(START, inbound.next()).await;
+        let Ok(Ok(Some(FromCaller::Start(start)))) = first else {
             return Err(Status::invalid_argument(
                 "the first message of a check is its start",
             ));
         };
         let question = self.read(start)?;
+        let turn = self.turn(opening).await?;
+        let report = self.conclude(question, inbound).await?;
+        // What follows takes nobody's room.
+        drop(turn);
+        self.deliver(report).await;
+        Ok(())
+    }
+
+    /// Waits for the check's turn; then a use of the token is spent.
+    async fn turn(&self, opening: Admitted) -> Result<Admitted, Status> {
+        let turn = tokio::select! {
+            turn = self.api.turns.enter(&self.token.id, None) => turn.map_err(Refusal::from)?,
+            () = self.api.draining.cancelled() => return Err(stopping()),
+        };
+        drop(opening);
+        authorize(&self.api, &self.headers, Use::Spend).await?;
+        Ok(turn)
+    }
+
+    async fn conclude(&self, question: Question, inbound: &mut Inbound) -> Result<Report, Status> {
         let id = new_check_id()?;
         // The ear is opened before anybody is picked, so that no loss of a line goes unheard.
         let ear = self.api.fleet.listen(&id);
@@ -144,8 +126,7 @@ impl Session {
             vantages = check.case.vantages.len(), "begun");
         let report = self.follow(check, ear, you, inbound).await?;
         tracing::info!(check = %id, scope = %report.verdict.scope, ms = report.duration_ms.as_millis(), "concluded");
-        self.deliver(report).await;
-        Ok(())
+        Ok(report)
     }
 
     async fn deliver(&self, mut report: Report) {
@@ -303,7 +284,7 @@ impl Session {
         tokio::select! {
             report = concluded.as_mut() => return Ok(report),
             read = self.read_answers(you.as_deref(), inbound) => {
-                read.map_err(|offence| Status::invalid_argument(offence.to_string()))?;
+                read?;
             }
         }
         // It will send nothing more, and may still be waiting for the report.
@@ -312,28 +293,27 @@ impl Session {
     }
 
     /// Until the caller closes its side.
-    async fn read_answers(&self, you: Option<&Line>, inbound: &mut Inbound) -> Result<(), Offence> {
-        while let Ok(Some(message)) = inbound.message().await {
-            match (message.message, you) {
-                (Some(FromCaller::Observations(batch)), Some(you)) => {
-                    self.api
-                        .fleet
-                        .deliver(you, Answers(you).observations(batch)?);
-                }
-                (Some(FromCaller::Done(done)), Some(you)) => {
-                    if let Some((check, request)) = Answers(you).done(done)? {
-                        self.api
-                            .fleet
-                            .tell(&check, Event::Done(VantageName::you(), request));
-                    }
-                }
-                (Some(FromCaller::Start(_)), _) => return Err(Offence::OutOfTurn("second start")),
-                (Some(_), None) => {
-                    return Err(Offence::OutOfTurn("caller that is no vantage sent a"));
-                }
-                // A message of a newer caller.
-                (None, _) => {}
+    async fn read_answers(&self, you: Option<&Line>, inbound: &mut Inbound) -> Result<(), Status> {
+        while let Some(message) = inbound.next().await? {
+            let read = self.read_answer(you, message);
+            read.map_err(|offence| Status::invalid_argument(offence.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn read_answer(&self, you: Option<&Line>, message: FromCaller) -> Result<(), Offence> {
+        let fleet = &self.api.fleet;
+        match (message, you) {
+            (FromCaller::Observations(batch), Some(you)) => {
+                fleet.deliver(you, Answers(you).observations(batch)?);
             }
+            (FromCaller::Done(done), Some(you)) => {
+                if let Some((check, request)) = Answers(you).done(done)? {
+                    fleet.tell(&check, Event::Done(VantageName::you(), request));
+                }
+            }
+            (FromCaller::Start(_), _) => return Err(Offence::OutOfTurn("second start")),
+            (_, None) => return Err(Offence::OutOfTurn("caller that is no vantage sent a")),
         }
         Ok(())
     }

@@ -4,22 +4,19 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
 use onlyhere_proto::{Selector, wire};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use wire::public_service_server::PublicService;
 
 use super::{
     Api,
-    auth::{Unauthorized, Use, authorize, public_address},
-    check::{Outbox, Session},
+    auth::{Refusal, public_address},
+    check::Session,
+    inbound::Inbound,
+    outbox::outbox,
 };
-use crate::listen::Connection;
+use crate::{listen::Connection, tokens::Token};
 
-/// Messages that may wait for one caller.
-const WAITING: usize = 1_024;
-
-/// The people's gRPC service.
+/// The people's gRPC service; [`super::access`] has let the call through.
 #[derive(Clone)]
 pub struct PublicPort(pub Api);
 
@@ -34,33 +31,29 @@ impl PublicService for PublicPort {
     ) -> Result<Response<Self::CheckStream>, Status> {
         let Self(api) = self;
         let headers = request.metadata().as_ref();
-        // Looked at first, so that who is turned away keeps his use of the token.
-        let token = authorize(api, headers, Use::Look)
-            .await
-            .map_err(unauthorized)?;
+        let token = token(&request)?;
         if api.draining.is_cancelled() {
-            return Err(Status::unavailable("the coordinator is stopping"));
+            return Err(stopping());
         }
-        let admitted = api.admission.enter(&token.id).map_err(|busy| {
+        let opening = api.openings.enter(&token.id, None).await;
+        let opening = opening.map_err(|busy| {
             tracing::warn!(token = token.id, name = %token.name, %busy, "check refused");
-            Status::resource_exhausted(busy.to_string())
+            Refusal::from(busy)
         })?;
-        let token = authorize(api, headers, Use::Spend)
-            .await
-            .map_err(unauthorized)?;
         let connection = request.extensions().get::<Connection>();
         let address =
             connection.and_then(|c| public_address(c.remote, headers, api.config.api.behind_proxy));
-        let (sender, waiting) = mpsc::channel(WAITING);
+        let (outbox, waiting) = outbox();
         let session = Session {
             api: api.clone(),
             token,
+            headers: headers.clone(),
             address,
-            outbox: Outbox(sender),
-            admitted,
+            outbox,
         };
-        api.checks.spawn(session.run(request.into_inner()));
-        Ok(Response::new(ReceiverStream::new(waiting).boxed()))
+        let inbound = Inbound::new(request.into_inner());
+        api.checks.spawn(session.run(inbound, opening));
+        Ok(Response::new(waiting.boxed()))
     }
 
     async fn list_vantages(
@@ -68,9 +61,6 @@ impl PublicService for PublicPort {
         request: Request<wire::ListVantagesRequest>,
     ) -> Result<Response<wire::ListVantagesResponse>, Status> {
         let Self(api) = self;
-        authorize(api, request.metadata().as_ref(), Use::Look)
-            .await
-            .map_err(unauthorized)?;
         let mut vantages = api.fleet.vantages();
         let selector = &request.get_ref().selector;
         if !selector.is_empty() {
@@ -84,11 +74,12 @@ impl PublicService for PublicPort {
     }
 }
 
-fn unauthorized(why: Unauthorized) -> Status {
-    match why {
-        Unauthorized::NoToken | Unauthorized::Refused(_) => {
-            Status::unauthenticated(why.to_string())
-        }
-        Unauthorized::Unreadable(_) => Status::internal(why.to_string()),
-    }
+/// Put there by the guard; without it nobody is let in.
+fn token<T>(request: &Request<T>) -> Result<Token, Status> {
+    let token = request.extensions().get::<Token>().cloned();
+    token.ok_or_else(|| Refusal::NoToken.into())
+}
+
+pub(super) fn stopping() -> Status {
+    Status::unavailable("the coordinator is stopping")
 }

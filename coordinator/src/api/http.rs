@@ -1,10 +1,11 @@
 //! Plain HTTP beside gRPC: health for load balancers, vantages and reports as JSON. Errors are RFC 9457 problem documents.
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, State},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{MethodFilter, MethodRouter, on},
 };
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use onlyhere_proto::{CheckId, Report, Vantage};
@@ -12,19 +13,56 @@ use serde::Serialize;
 
 use super::{
     Api,
-    auth::{Unauthorized, Use, authorize},
+    access::{Access, guard_grpc, guard_http},
+    problem::Problem,
 };
-use crate::tokens::{Token, TokenKind};
+use crate::tokens::{Scope, Token};
 
-/// Adds the routes to those of gRPC.
+/// One HTTP route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// As axum writes it.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    get: fn(MethodFilter) -> MethodRouter<Api>,
+}
+
+/// Every HTTP route; all are read with GET.
+pub const ROUTES: &[Route] = &[
+    Route {
+        path: "/healthz",
+        access: Access::Open,
+        get: |get| on(get, async || "ok\n"),
+    },
+    Route {
+        path: "/readyz",
+        access: Access::Open,
+        get: |get| on(get, ready),
+    },
+    Route {
+        path: "/v1/vantages",
+        access: Access::Token(Scope::Vantages),
+        get: |get| on(get, vantages),
+    },
+    Route {
+        path: "/v1/checks/{id}",
+        access: Access::Token(Scope::Read),
+        get: |get| on(get, report),
+    },
+];
+
+/// Puts the routes beside those of gRPC, each behind its guard.
 pub fn routes(grpc: Router, api: Api) -> Router {
-    let http = Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/v1/vantages", get(vantages))
-        .route("/v1/checks/{id}", get(report))
-        .with_state(api);
-    grpc.merge(http).fallback(not_found)
+    let guarded = |route: &Route| {
+        let guard = from_fn_with_state((api.clone(), route.access), guard_http);
+        (route.get)(MethodFilter::GET).route_layer(guard)
+    };
+    let http = ROUTES.iter().fold(Router::new(), |router, route| {
+        router.route(route.path, guarded(route))
+    });
+    let grpc = grpc.route_layer(from_fn_with_state(api.clone(), guard_grpc));
+    grpc.merge(http.with_state(api)).fallback(not_found)
 }
 
 async fn ready(State(api): State<Api>) -> (StatusCode, &'static str) {
@@ -40,23 +78,22 @@ struct Vantages {
     vantages: Vec<Vantage>,
 }
 
-async fn vantages(State(api): State<Api>, headers: HeaderMap) -> Result<Json<Vantages>, Problem> {
-    authorize(&api, &headers, Use::Look).await?;
-    Ok(Json(Vantages {
+async fn vantages(State(api): State<Api>) -> Json<Vantages> {
+    Json(Vantages {
         vantages: api.fleet.vantages(),
-    }))
+    })
 }
 
 async fn report(
     State(api): State<Api>,
+    Extension(token): Extension<Token>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Report>, Problem> {
-    let token = authorize(&api, &headers, Use::Look).await?;
     let check: CheckId = id
         .parse()
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{error}")))?;
-    let may_read = |token: &Token, owner: &str| token.kind == TokenKind::Admin || token.id == owner;
+    let may_read =
+        |token: &Token, owner: &str| token.scopes().contains(&Scope::ReadAll) || token.id == owner;
     match api.store.get(&check) {
         Some((owner, report)) if may_read(&token, &owner) => Ok(Json(report)),
         // Whether another client's check exists is nobody's business.
@@ -79,56 +116,4 @@ async fn not_found(headers: HeaderMap) -> Response {
         "there is nothing at this address".into(),
     )
     .into_response()
-}
-
-/// RFC 9457; `type` is left out, which means `about:blank`.
-#[derive(Debug, Serialize)]
-struct Problem {
-    #[serde(serialize_with = "number")]
-    status: StatusCode,
-    title: &'static str,
-    detail: String,
-}
-
-fn number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u16(status.as_u16())
-}
-
-impl Problem {
-    fn new(status: StatusCode, detail: String) -> Self {
-        Self {
-            status,
-            title: status.canonical_reason().unwrap_or("error"),
-            detail,
-        }
-    }
-}
-
-impl From<Unauthorized> for Problem {
-    fn from(why: Unauthorized) -> Self {
-        let status = match why {
-            Unauthorized::NoToken | Unauthorized::Refused(_) => StatusCode::UNAUTHORIZED,
-            Unauthorized::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, why.to_string())
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = self.status;
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        let mut headers = vec![("content-type", "application/problem+json")];
-        if status == StatusCode::UNAUTHORIZED {
-            // RFC 9110, 15.5.2: a 401 says how to do better.
-            headers.push(("www-authenticate", "Bearer"));
-        }
-        let mut response = (status, body).into_response();
-        for (name, value) in headers {
-            response
-                .headers_mut()
-                .insert(name, http::HeaderValue::from_static(value));
-        }
-        response
-    }
 }

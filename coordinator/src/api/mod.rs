@@ -1,21 +1,26 @@
 //! The people's side: gRPC for programs, a few HTTP routes for scripts and load balancers, on one port.
 
+mod access;
 mod admission;
 mod auth;
 mod check;
 mod fit;
 mod grpc;
 mod http;
+mod inbound;
+mod outbox;
+mod problem;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, fleet::Fleet, store::ReportStore, tokens::Tokens};
+use crate::{config::Config, fleet::Fleet, store::ReportStore, tokens::Tokens, turns::Room};
 
-pub use admission::Admission;
+pub use self::http::{ROUTES, Route, routes};
+pub use access::{Access, METHODS, Method};
+pub use admission::{Admission, Admitted, Busy};
 pub use grpc::PublicPort;
-pub use http::routes;
 
 /// What every call may need.
 #[derive(Clone)]
@@ -28,10 +33,51 @@ pub struct Api {
     pub tokens: Arc<Tokens>,
     /// Reports.
     pub store: Arc<dyn ReportStore>,
-    /// How much goes on at once.
-    pub admission: Arc<Admission>,
+    /// Room for calls whose question is not read yet, or that wait for their turn.
+    pub openings: Arc<Admission>,
+    /// Room for checks.
+    pub turns: Arc<Admission>,
+    /// Room for answers of other calls, until they are taken.
+    pub reads: Arc<Admission>,
     /// Checks under way.
     pub checks: TaskTracker,
     /// Cancelled when the coordinator takes no new checks.
     pub draining: CancellationToken,
+}
+
+/// Checks that one token may have at once, unless it is told otherwise.
+const CHECKS_PER_TOKEN: usize = 16;
+
+/// Calls that have been opened and have not begun to check.
+pub fn openings() -> Arc<Admission> {
+    let room = Room {
+        at_once: 1_280,
+        waiting: 256,
+        waiting_per_token: 8,
+    };
+    // Each of them is waited for below, and a few more for their question.
+    let per_token = WAITING_PER_TOKEN + 16;
+    Admission::new("calls", room, per_token, Duration::from_secs(5))
+}
+
+const WAITING_PER_TOKEN: usize = 64;
+
+/// Checks under way.
+pub fn turns() -> Arc<Admission> {
+    let room = Room {
+        at_once: 256,
+        waiting: 1_024,
+        waiting_per_token: WAITING_PER_TOKEN,
+    };
+    Admission::new("checks", room, CHECKS_PER_TOKEN, Duration::from_secs(10))
+}
+
+/// Reports and lists that are being read: each may be a few megabytes.
+pub fn reads() -> Arc<Admission> {
+    let room = Room {
+        at_once: 16,
+        waiting: 256,
+        waiting_per_token: 16,
+    };
+    Admission::new("answers", room, 2, Duration::from_secs(5))
 }

@@ -3,9 +3,10 @@
 //! They stand in `tokens.json` of the data directory, hashed, so that `token create` works before and while the
 //! coordinator serves; the server notices a changed file at the next token it is shown.
 
+mod scope;
 mod secret;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use onlyhere_proto::{Timestamp, VantageName};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ use crate::{
     place::Place,
 };
 
+pub use scope::Scope;
 pub use secret::{ADMIN, CLIENT, JOIN, JoinToken, Secret, SecretHash, bearer_secret};
 
 /// Tokens kept at most; expired and spent ones make room.
@@ -93,6 +95,11 @@ impl Token {
             revoked: false,
         };
         (token, secret)
+    }
+
+    /// What it may be used for.
+    pub fn scopes(&self) -> BTreeSet<Scope> {
+        self.kind.scopes()
     }
 
     /// Why it is refused now; `Ok` when it is not.

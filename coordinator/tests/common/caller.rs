@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use onlyhere_proto::{CheckRequest, Observation, Outcome, Report, Vantage, Verdict, wire};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming, metadata::MetadataValue};
+use tonic::{Request, Status, Streaming, metadata::MetadataValue, transport::Channel};
 use wire::{
     public_service_check_request::Message as ToCoordinator,
     public_service_check_response::Message as FromCoordinator,
@@ -59,8 +59,13 @@ pub async fn open(
     token: &str,
     start: wire::Start,
 ) -> Result<Check, Status> {
+    open_over(coordinator.api_channel().await, token, start).await
+}
+
+/// Opens a check over a connection that there is already.
+pub async fn open_over(channel: Channel, token: &str, start: wire::Start) -> Result<Check, Status> {
     let (send, waiting) = mpsc::channel(64);
-    let mut client = PublicServiceClient::new(coordinator.api_channel().await)
+    let mut client = PublicServiceClient::new(channel)
         .max_decoding_message_size(onlyhere_proto::limits::MESSAGE);
     let first = wire::PublicServiceCheckRequest {
         message: Some(ToCoordinator::Start(start)),
