@@ -101,7 +101,7 @@ impl Caller {
         granted: Granted,
     ) -> Result<Self, ProberError> {
         let allowed = granted.allow_private.iter().copied();
-        let allowed = allowed.map(Rule::Network).collect();
+        let allowed = allowed.map(Rule::from).collect();
         let secrets = granted.proxies.iter().filter_map(|proxy| {
             let (user, password) = proxy.credentials()?;
             Some(ProxyCredentials::basic(proxy.url(), user, password))

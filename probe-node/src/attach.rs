@@ -183,7 +183,7 @@ impl Session<'_> {
         }
         if self.running.len() >= self.worker.requests {
             tracing::warn!(check = %key.0, "busy: a request is declined");
-            let declined = Prober::decline(
+            let declined = self.worker.prober.decline(
                 &self.worker.name,
                 &request,
                 "this vantage is busy with other checks",

@@ -142,7 +142,10 @@ async fn closest_zone(visit: &Visit<'_>, name: &Name) -> Result<Zone, String> {
         let servers = addresses(visit, &names, &message.additionals).await;
         if servers.is_empty() {
             is_own = false;
-            why = format!("the servers of {} are not resolved", dns::shown(&candidate));
+            why = format!(
+                "no server of {} has an address that can be asked",
+                dns::shown(&candidate)
+            );
             continue;
         }
         return Ok(Zone {
@@ -242,6 +245,15 @@ async fn addresses(visit: &Visit<'_>, names: &[Name], glue: &[Record]) -> Vec<Ip
             let answers = resolve::quietly(visit, &dns::shown(name)).await;
             found = answers.into_iter().flatten().flatten().collect();
         }
+        // Neither asked nor told: where they are is how the network around this vantage is built.
+        found.retain(|address| match visit.guard().hides(*address) {
+            Some(kind) => {
+                let why = format!("the name server {name} is at {address} ({kind})");
+                visit.recording.denied(why);
+                false
+            }
+            None => true,
+        });
         found
     });
     let mut each = join_all(each).await;
@@ -294,13 +306,19 @@ async fn ask_server(
     let full = visit.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT);
     let had = full.min(visit.time_left());
     let at = now();
-    let told = match settings
-        .guard
-        .judge_address(&Host::Address(server), server, Some(to.port()))
-    {
+    let host = Host::Address(server);
+    let judged = settings.guard.judge_address(&host, server, Some(to.port()));
+    let permitted = match judged {
+        Ok(()) => visit.may_send(server),
+        Err(denied) => {
+            visit.recording.denied(&denied);
+            Err(denied.to_string())
+        }
+    };
+    let told = match permitted {
         Ok(()) => dns::ask(&visit.shared.timing, &query, to, had).await,
-        Err(denied) => Told {
-            answer: Err(Failure::not_measured(denied.to_string())),
+        Err(why) => Told {
+            answer: Err(Failure::not_measured(why)),
             elapsed: Duration::ZERO,
             source: None,
         },

@@ -10,6 +10,7 @@ use crate::{
     probe::{Attempt, Seen, Step},
     proxy::{self, ProxyCredentials},
     redirect::{self, Redirect},
+    turns::RequestTurn,
     visit::{Visit, now},
 };
 
@@ -45,6 +46,14 @@ impl Visit<'_> {
             attempt.authorization =
                 ProxyCredentials::of(&self.shared.settings.proxy_credentials, proxy);
         }
+        let mut request = None;
+        let mut no_request = None;
+        if stages(target, depth).any(|stage| stage == Stage::Http) {
+            match self.request_turn(target, to.ip()).await {
+                Ok(turn) => request = Some(turn),
+                Err(why) => no_request = Some(why),
+            }
+        }
         if let Some(why) = self.no_connection(to.ip()) {
             self.say(Stage::Tcp, &attempt, now(), Seen::not_measured(why))
                 .await;
@@ -54,7 +63,20 @@ impl Visit<'_> {
             return false;
         };
         for stage in stages(target, depth) {
+            if let Some(why) = no_request.take_if(|_| stage == Stage::Http) {
+                let seen = Seen::not_measured(why);
+                self.say(stage, &attempt, now(), seen).await;
+                return true;
+            }
+            if let Some(request) = request.as_mut().filter(|_| stage == Stage::Http) {
+                request.sends();
+            }
             let (started_at, mut seen) = self.measure(stage, &mut attempt).await;
+            if let Some(request) = &mut request
+                && matches!(seen.outcome, Outcome::Ok | Outcome::NotMeasured)
+            {
+                request.did_not_fail();
+            }
             let redirect = redirect::of(target, &seen, trail);
             if let Redirect::Stops(why) = &redirect {
                 seen.detail = Some(why.clone());
@@ -62,8 +84,8 @@ impl Visit<'_> {
             let succeeded = seen.outcome == Outcome::Ok;
             self.say(stage, &attempt, started_at, seen).await;
             if let Redirect::To(next) = redirect {
-                // Both are given back first: the next page needs them.
-                drop((permit, attempt));
+                // All are given back first: the next page needs them.
+                drop((permit, attempt, request));
                 self.follow(target, to, *next, trail).await;
                 return true;
             }
@@ -75,6 +97,20 @@ impl Visit<'_> {
             }
         }
         true
+    }
+
+    /// The turn of an HTTP request to a target at one of its addresses, or why it is not sent.
+    async fn request_turn(
+        &self,
+        target: &Target,
+        address: IpAddr,
+    ) -> Result<RequestTurn<'_>, String> {
+        let turns = &self.shared.turns;
+        let turn = turns.request(&target.host, address, self.deadline).await;
+        if let Err(why) = &turn {
+            self.recording.denied(why);
+        }
+        turn
     }
 
     /// Whether the way leads on: past a proxy it needs a tunnel, and what a proxy says instead is told.

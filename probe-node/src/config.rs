@@ -1,6 +1,6 @@
 //! Settings: defaults, then the file of `--config`, then `ONLYHERE_*` variables; unknown keys are refused by name.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, path::Path};
+use std::{collections::BTreeMap, fmt, io, net::IpAddr, path::Path, sync::Arc};
 
 use figment::{
     Figment, Metadata, Profile, Provider,
@@ -12,8 +12,11 @@ use onlyhere_proto::limits;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
+    ProberSettings,
     guard::{Guard, Rule},
-    way,
+    journal::Journal,
+    pace::{Caps, MOST_FAILING_REQUESTS},
+    user_agent, way,
 };
 
 const PREFIX: &str = "ONLYHERE_";
@@ -32,14 +35,22 @@ const OF_OTHERS: [&str; 11] = [
     "geo",
 ];
 
+/// Bytes that a journal may be given.
+const SMALLEST_RECORD: u64 = 100_000;
+const LARGEST_RECORD: u64 = 10_000_000_000;
+
 /// Everything that can be set; `sample.toml` shows it with its defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Whom to write to about this node: a page or a mail address, told to every site that is asked for a page.
+    pub contact: String,
     /// What this node may be asked.
     pub guard: GuardConfig,
-    /// How much it does at once.
+    /// How much it does, at once and over time.
     pub limits: Limits,
+    /// What is written down of it, for its owner.
+    pub record: Record,
     /// Further addresses of this node to try from; the coordinator is told of them.
     #[serde(deserialize_with = "list")]
     pub source_addresses: Vec<IpAddr>,
@@ -65,18 +76,45 @@ pub struct GuardConfig {
 pub struct Limits {
     /// Attempts under way at once.
     pub attempts: usize,
-    /// Connections to one address within ten seconds, whoever asks; what is over is not measured.
-    pub per_address: usize,
     /// Requests under way at once; what is over is answered with "busy".
     pub requests: usize,
+    /// Connections, echo requests and questions to one address within ten seconds, whoever asks; what is over is not
+    /// measured, here and below.
+    pub per_address: usize,
+    /// The same to one IPv4 /24 or IPv6 /48 within a minute.
+    pub per_prefix: usize,
+    /// The same to anybody within a minute.
+    pub per_minute: usize,
+    /// HTTP requests to one host, and to one address, that fail within ten minutes.
+    pub failing_requests: usize,
+}
+
+/// `[record]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Record {
+    /// Bytes of the data directory for it; 0: nothing is written down.
+    pub max_bytes: u64,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            max_bytes: 10_000_000,
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let caps = Caps::default();
         Self {
             attempts: 100,
-            per_address: 100,
             requests: 64,
+            per_address: caps.per_address,
+            per_prefix: caps.per_prefix,
+            per_minute: caps.per_minute,
+            failing_requests: caps.failing_requests,
         }
     }
 }
@@ -151,18 +189,20 @@ impl Config {
                  (onlyhere-coordinator token create --label K=V): leave it out",
             ));
         }
-        for (key, value) in [
-            ("attempts", self.limits.attempts),
-            ("per_address", self.limits.per_address),
-            ("requests", self.limits.requests),
-        ] {
-            if !(1..=10_000).contains(&value) {
-                return Err(InvalidConfig::Value {
-                    place: "settings".to_owned(),
-                    key: format!("limits.{key}"),
-                    why: format!("{value} is not between 1 and 10000"),
-                });
-            }
+        self.limits.check()?;
+        let wrong = |key: &str, why: String| InvalidConfig::Value {
+            place: "settings".to_owned(),
+            key: key.to_owned(),
+            why,
+        };
+        if let Err(error) = user_agent::of_a_probe(&self.contact) {
+            return Err(wrong("contact", error.to_string()));
+        }
+        let bytes = self.record.max_bytes;
+        if bytes != 0 && !(SMALLEST_RECORD..=LARGEST_RECORD).contains(&bytes) {
+            let why =
+                format!("{bytes} is neither 0 nor between {SMALLEST_RECORD} and {LARGEST_RECORD}");
+            return Err(wrong("record.max_bytes", why));
         }
         Ok(self)
     }
@@ -188,9 +228,65 @@ impl Config {
         }
     }
 
-    /// The guard as set.
-    pub fn guard(&self) -> Guard {
-        Guard::for_probe(self.guard.allow.clone(), self.guard.deny.clone())
+    /// What a prober is made of that works for others under these settings; nothing is written down yet.
+    pub fn prober_settings(&self) -> Result<ProberSettings, InvalidConfig> {
+        let guard = Guard::for_probe(self.guard.allow.clone(), self.guard.deny.clone());
+        let user_agent =
+            user_agent::of_a_probe(&self.contact).map_err(|error| InvalidConfig::Value {
+                place: "settings".to_owned(),
+                key: "contact".to_owned(),
+                why: error.to_string(),
+            })?;
+        Ok(ProberSettings {
+            in_flight: self.limits.attempts,
+            caps: Some(self.limits.caps()),
+            source_addresses: self.source_addresses.clone(),
+            user_agent,
+            ..ProberSettings::of_this_system(guard)
+        })
+    }
+
+    /// The journal of what is done for `coordinator`, if one is to be kept.
+    pub fn journal(&self, dir: &Path, coordinator: &str) -> io::Result<Option<Arc<Journal>>> {
+        match self.record.max_bytes {
+            0 => Ok(None),
+            bytes => Ok(Some(Arc::new(Journal::open(dir, coordinator, bytes)?))),
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), InvalidConfig> {
+        for (key, value, most) in [
+            ("attempts", self.attempts, 10_000),
+            ("requests", self.requests, 10_000),
+            ("per_address", self.per_address, 10_000),
+            ("per_prefix", self.per_prefix, 100_000),
+            ("per_minute", self.per_minute, 100_000),
+            (
+                "failing_requests",
+                self.failing_requests,
+                MOST_FAILING_REQUESTS,
+            ),
+        ] {
+            if !(1..=most).contains(&value) {
+                return Err(InvalidConfig::Value {
+                    place: "settings".to_owned(),
+                    key: format!("limits.{key}"),
+                    why: format!("{value} is not between 1 and {most}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn caps(&self) -> Caps {
+        Caps {
+            per_address: self.per_address,
+            per_prefix: self.per_prefix,
+            per_minute: self.per_minute,
+            failing_requests: self.failing_requests,
+        }
     }
 }
 
@@ -353,7 +449,7 @@ mod tests {
             (
                 "colour = 1\n",
                 None,
-                "FILE: unknown key `colour`; known here are guard, limits, source_addresses, labels",
+                "FILE: unknown key `colour`; known here are contact, guard, limits, record, source_addresses, labels",
             ),
             (
                 "",
@@ -374,6 +470,31 @@ mod tests {
                 "[limits]\nattempts = 0\n",
                 None,
                 "settings: limits.attempts: 0 is not between 1 and 10000",
+            ),
+            (
+                "[limits]\nfailing_requests = 5\n",
+                None,
+                "settings: limits.failing_requests: 5 is not between 1 and 4",
+            ),
+            (
+                "[record]\nmax_bytes = 10\n",
+                None,
+                "settings: record.max_bytes: 10 is neither 0 nor between 100000 and",
+            ),
+            (
+                "contact = 'me'\n",
+                None,
+                "settings: contact: `me` is no contact: write a page",
+            ),
+            (
+                "",
+                Some(("ONLYHERE_RECORD__MAX", "1")),
+                "environment: unknown key `record.max`; known here are max_bytes",
+            ),
+            (
+                "[guard]\ndeny = ['*']\n",
+                None,
+                "FILE: guard.deny: `*` is no guard rule: write 0.0.0.0/0 and ::/0",
             ),
             (
                 "[limits]\nattempts = 'many'\n",

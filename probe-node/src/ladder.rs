@@ -39,6 +39,10 @@ impl Visit<'_> {
             let seen = Seen::not_measured("the target has no port to connect to");
             return self.say_of(target, Stage::Tcp, Some(address), seen).await;
         };
+        let Some(_turn) = self.shared.turns.ladder(self.deadline).await else {
+            let seen = Seen::not_measured("another ladder is climbed from here");
+            return self.say_of(target, Stage::Tcp, Some(address), seen).await;
+        };
         let hops = hops.min(limits::HOPS);
         let wait = wait_of_a_rung(hops, self.time_left());
         let to = SocketAddr::new(address, port);
@@ -96,7 +100,7 @@ impl Visit<'_> {
             return (attempt, now(), own_failure(BUSY));
         };
         if let Some(why) = self.no_connection(to.ip()) {
-            return (attempt, now(), own_failure(why));
+            return (attempt, now(), own_failure(&why));
         }
         let (at, mut seen) = self.measure_within(Stage::Tcp, &mut attempt, wait).await;
         if seen.facts.is_none() {

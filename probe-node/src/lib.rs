@@ -3,7 +3,7 @@
 //!
 //! The way of a request: [`Prober::run`] -> `visit` (`resolve`, then every address on its own) -> `climb`, stage by stage,
 //! or `ladder`, hop by hop -> `probe` (one file per protocol) -> `classify` (raw error to outcome) -> an observation in the
-//! caller's channel. `way` and `proxy` lead past the ordinary route, `authoritative` past the resolvers. [`guard`] decides
+//! caller's channel (`tell`). `way` and `proxy` lead past the ordinary route, `authoritative` past the resolvers. [`guard`] decides
 //! before every packet whether the target may be tried at all.
 //!
 //! The daemon around it: `enrol` gets a certificate, `attach` keeps the stream to the coordinator.
@@ -22,20 +22,25 @@ pub mod guard;
 pub mod hosts;
 pub mod identity;
 pub mod join_token;
+pub mod journal;
 mod kernel;
 mod ladder;
-mod pace;
+pub mod pace;
 mod probe;
 mod prober;
 mod proxy;
 mod redirect;
 mod resolve;
 pub mod resolvers;
+mod tell;
 mod timing;
 pub mod trust;
+mod turns;
+pub mod user_agent;
 mod visit;
 mod way;
 
 pub use guard::Guard;
+pub use pace::Caps;
 pub use prober::{Prober, ProberError, ProberSettings};
 pub use proxy::ProxyCredentials;

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
+use http::HeaderValue;
 use onlyhere_proto::{CheckRequest, Observation, VantageName};
 use rustls::{
     RootCertStore,
@@ -12,11 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Guard,
-    pace::Pace,
+    journal::{Journal, Recording},
+    pace::Caps,
     proxy::ProxyCredentials,
+    tell,
     timing::TimingThread,
     trust,
-    visit::{self, Visit},
+    turns::Turns,
+    user_agent,
+    visit::Visit,
 };
 
 /// What a [`Prober`] is made of.
@@ -28,8 +33,12 @@ pub struct ProberSettings {
     pub roots: Arc<RootCertStore>,
     /// Attempts under way at once, over all requests. Above about 100 a vantage measures its own queue.
     pub in_flight: usize,
-    /// Connections to one address within ten seconds, over all requests; none: as many as are asked for.
-    pub per_address: Option<usize>,
+    /// How much is done within some time, over all requests; none: as much as is asked for.
+    pub caps: Option<Caps>,
+    /// What every HTTP request says of who asks.
+    pub user_agent: HeaderValue,
+    /// Where it is written down what was done for whom; none: nowhere.
+    pub journal: Option<Arc<Journal>>,
     /// Further addresses of this machine that may be tried from, besides what its owner asks for himself.
     pub source_addresses: Vec<IpAddr>,
     /// What proxies of this machine want to hear.
@@ -49,7 +58,9 @@ impl ProberSettings {
             guard,
             roots: Arc::new(trust::roots()),
             in_flight: 100,
-            per_address: None,
+            caps: None,
+            user_agent: user_agent::of_a_person(),
+            journal: None,
             source_addresses: Vec::new(),
             proxy_credentials: Vec::new(),
             hosts_file: "/etc/hosts".into(),
@@ -76,7 +87,7 @@ pub(crate) struct Shared {
     pub(crate) timing: TimingThread,
     pub(crate) verifier: Arc<WebPkiServerVerifier>,
     pub(crate) in_flight: Semaphore,
-    pub(crate) pace: Option<Pace>,
+    pub(crate) turns: Turns,
 }
 
 /// Tries what it is asked and says what it saw. Cheap to clone; clones share all bounds.
@@ -104,7 +115,7 @@ impl Prober {
                 timing: TimingThread::start().map_err(ProberError::Timing)?,
                 verifier,
                 in_flight: Semaphore::new(settings.in_flight.max(1)),
-                pace: settings.per_address.map(Pace::new),
+                turns: Turns::new(settings.caps.clone()),
                 settings,
             }),
         })
@@ -137,7 +148,8 @@ impl Prober {
     }
 
     /// The observation of a vantage that cannot take a request on.
-    pub fn decline(vantage: &VantageName, request: &CheckRequest, why: &str) -> Observation {
-        visit::declined(vantage, request, why)
+    pub fn decline(&self, vantage: &VantageName, request: &CheckRequest, why: &str) -> Observation {
+        Recording::of(request, self.shared.settings.journal.as_ref()).denied(why);
+        tell::declined(vantage, request, why)
     }
 }

@@ -15,7 +15,7 @@ use http::HeaderValue;
 use onlyhere_proto::{Family, Host, Layer, Outcome, Stage, Target};
 use url::Url;
 
-use crate::{classify::Failure, hosts, probe::Seen, resolve, visit::Visit};
+use crate::{classify::Failure, guard::LOOPBACK, hosts, probe::Seen, resolve, visit::Visit};
 
 /// Addresses of a proxy that are tried, one after the other.
 const ADDRESSES: usize = 4;
@@ -135,8 +135,8 @@ impl Visit<'_> {
             Host::Name(name) => name,
         };
         let mut found = hosts::entries(&settings.hosts_file, name);
-        if resolve::is_localhost(&proxy.host) {
-            found.extend(resolve::LOOPBACK);
+        if proxy.host.is_localhost() {
+            found.extend(LOOPBACK);
         }
         let mut why = Outcome::NoAnswer.to_string();
         if found.is_empty() {

@@ -5,7 +5,7 @@
 //! even where the hosts file has an entry: that the two differ is worth knowing.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -23,17 +23,12 @@ use tokio::{sync::mpsc, time};
 use crate::{
     authoritative,
     classify::{self, Failure},
+    guard::LOOPBACK,
     hosts,
     probe::{Question, Seen, dns},
     resolvers,
     visit::Visit,
 };
-
-/// What `localhost` is (RFC 6761, 6.3).
-pub(crate) const LOOPBACK: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::LOCALHOST),
-    IpAddr::V6(Ipv6Addr::LOCALHOST),
-];
 
 /// Where the addresses go, as they are found.
 pub(crate) type Found = mpsc::UnboundedSender<IpAddr>;
@@ -49,7 +44,7 @@ pub(crate) async fn ask_everybody(visit: &Visit<'_>, target: &Target, found: Fou
     for record_type in types {
         in_hosts_file |= hosts_file(visit, target, *record_type, &found).await;
     }
-    if is_localhost(&target.host) {
+    if target.host.is_localhost() {
         // RFC 6761, 6.3: nobody is asked for it.
         return;
     }
@@ -76,10 +71,6 @@ fn hand_on(found: &Found, addresses: impl IntoIterator<Item = IpAddr>) {
         // Nobody there to take it means that the visit is over.
         let _ = found.send(address);
     }
-}
-
-pub(crate) fn is_localhost(host: &Host) -> bool {
-    matches!(host, Host::Name(name) if name == "localhost" || name.ends_with(".localhost"))
 }
 
 /// Addresses of a name that is not the target's (A, then AAAA) as the system's resolvers give them; nothing is told of
@@ -133,7 +124,7 @@ async fn hosts_file(
     let name = target.host.to_string();
     let mut entries = hosts::entries(&visit.shared.settings.hosts_file, &name);
     let mut detail = None;
-    if entries.is_empty() && is_localhost(&target.host) {
+    if entries.is_empty() && target.host.is_localhost() {
         entries = LOOPBACK.into();
         detail = Some("by definition (RFC 6761)".to_owned());
     }
@@ -208,8 +199,16 @@ async fn given_resolver(
 ) {
     let settings = &visit.shared.settings;
     let (host, port) = (Host::Address(resolver), Some(settings.dns_port));
-    if let Err(denied) = settings.guard.judge_address(&host, resolver, port) {
-        let mut seen = Seen::not_measured(denied.to_string());
+    let judged = settings.guard.judge_address(&host, resolver, port);
+    let permitted = match judged {
+        Ok(()) => visit.may_send(resolver),
+        Err(denied) => {
+            visit.recording.denied(&denied);
+            Err(denied.to_string())
+        }
+    };
+    if let Err(why) = permitted {
+        let mut seen = Seen::not_measured(why);
         let facts = nothing_told(Some(resolver), ResolverKind::Configured, record_type);
         seen.facts = Some(Facts::Dns(facts));
         return visit.say_of(target, Stage::Dns, None, seen).await;

@@ -18,16 +18,17 @@ use futures::{
     stream::{FuturesUnordered, StreamExt},
 };
 use onlyhere_proto::{
-    CheckRequest, Facts, Family, Host, Micros, Observation, Outcome, Stage, Target, Timestamp,
-    VantageName, limits, limits::plain_text,
+    CheckRequest, Host, Observation, Outcome, Stage, Target, Timestamp, VantageName, limits,
 };
 use tokio::sync::{SemaphorePermit, mpsc};
 
 use crate::{
     Guard,
+    guard::{self, Denied},
+    journal::Recording,
     probe::{Attempt, Connection, Question, Seen, Step, probe},
     prober::Shared,
-    resolve,
+    resolve, tell,
     way::{self, SocketWay},
 };
 
@@ -40,10 +41,11 @@ pub(crate) const BUSY: &str = "this vantage is busy with other checks";
 pub(crate) struct Visit<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) request: &'a CheckRequest,
-    vantage: VantageName,
-    sink: mpsc::Sender<Observation>,
-    deadline: Instant,
-    sequence: AtomicU32,
+    pub(crate) vantage: VantageName,
+    pub(crate) sink: mpsc::Sender<Observation>,
+    pub(crate) deadline: Instant,
+    pub(crate) recording: Recording,
+    pub(crate) sequence: AtomicU32,
     connections_left: AtomicU32,
     /// Pages that redirects led to, so that not every address leads there again.
     pub(crate) followed: Mutex<HashSet<String>>,
@@ -62,6 +64,7 @@ impl<'a> Visit<'a> {
             vantage,
             sink,
             deadline: Instant::now() + request.deadline.min(limits::DEADLINE),
+            recording: Recording::of(request, shared.settings.journal.as_ref()),
             sequence: AtomicU32::new(0),
             connections_left: AtomicU32::new(
                 request.max_connections.min(limits::CONNECTIONS).into(),
@@ -82,7 +85,8 @@ impl<'a> Visit<'a> {
     /// Says of everything that would be tried that it is not, and why.
     async fn refuse(&self, why: &str) {
         let target = &self.request.target;
-        let stage = declined_stage(self.request);
+        self.recording.denied(why);
+        let stage = tell::declined_stage(self.request);
         let given = self.request.addresses.iter().take(limits::ADDRESSES);
         let mut addresses: Vec<_> = given.copied().collect();
         if let Host::Address(address) = target.host {
@@ -120,8 +124,7 @@ impl<'a> Visit<'a> {
             } else {
                 Stage::Dns
             };
-            let seen = Seen::not_measured(denied.to_string());
-            return self.say_of(target, stage, None, seen).await;
+            return self.deny(target, stage, None, &denied).await;
         }
         if addresses.is_empty() || depth == Stage::Dns {
             self.resolve_and_climb(target, depth, trail).await;
@@ -142,10 +145,19 @@ impl<'a> Visit<'a> {
         let mut resolved = false;
         let mut climbs = FuturesUnordered::new();
         let mut tried = HashSet::new();
+        let mut hidden = HashSet::new();
         loop {
             tokio::select! {
                 () = &mut resolving, if !resolved => resolved = true,
                 Some(address) = addresses.recv() => {
+                    if let Some(kind) = self.guard().hides(address) {
+                        self.recording.denied(format!("{} leads to {address} ({kind})", target.host));
+                        if depth != Stage::Dns && hidden.insert(kind) {
+                            let seen = Seen::not_measured(guard::hidden(&target.host, kind));
+                            self.say_of(target, first_stage(depth), None, seen).await;
+                        }
+                        continue;
+                    }
                     let of_family = tried.iter().filter(|t| same_family(**t, address)).count();
                     if depth != Stage::Dns && of_family < ADDRESSES_OF_A_FAMILY && tried.insert(address) {
                         climbs.push(self.address(target, address, depth, trail));
@@ -157,28 +169,31 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn guard(&self) -> &Guard {
+    pub(crate) fn guard(&self) -> &Guard {
         &self.shared.settings.guard
+    }
+
+    /// Says, and writes down, that something may not be tried from here.
+    async fn deny(&self, target: &Target, stage: Stage, address: Option<IpAddr>, denied: &Denied) {
+        self.recording.denied(denied);
+        let seen = Seen::not_measured(denied.to_string());
+        self.say_of(target, stage, address, seen).await;
     }
 
     /// Tries one address: echo request and climb side by side.
     async fn address(&self, target: &Target, address: IpAddr, depth: Stage, trail: &[String]) {
-        if let Err(denied) = self
-            .guard()
-            .judge_address(&target.host, address, target.port)
-        {
-            let stage = if depth == Stage::Icmp {
-                Stage::Icmp
-            } else {
-                Stage::Tcp
-            };
-            let seen = Seen::not_measured(denied.to_string());
-            return self.say_of(target, stage, Some(address), seen).await;
+        let judge = |port| self.guard().judge_address(&target.host, address, port);
+        if let Err(denied) = judge(target.port) {
+            let stage = first_stage(depth);
+            return self.deny(target, stage, Some(address), &denied).await;
         }
         let ping = async {
             if trail.is_empty() && (self.request.ping || depth == Stage::Icmp) {
-                let mut attempt = self.attempt(target, SocketAddr::new(address, 0), None);
-                self.try_and_say(Stage::Icmp, &mut attempt).await;
+                // A rule that permits one port permits no echo request.
+                match judge(None) {
+                    Ok(()) => self.ping(target, address).await,
+                    Err(denied) => self.deny(target, Stage::Icmp, Some(address), &denied).await,
+                }
             }
         };
         let climb = async {
@@ -191,6 +206,16 @@ impl<'a> Visit<'a> {
             }
         };
         join(ping, climb).await;
+    }
+
+    async fn ping(&self, target: &Target, address: IpAddr) {
+        let mut attempt = self.attempt(target, SocketAddr::new(address, 0), None);
+        if let Err(why) = self.may_send(address) {
+            let seen = Seen::not_measured(why);
+            self.say(Stage::Icmp, &attempt, now(), seen).await;
+            return;
+        }
+        self.try_and_say(Stage::Icmp, &mut attempt).await;
     }
 
     pub(crate) fn attempt<'b>(
@@ -206,6 +231,7 @@ impl<'a> Visit<'a> {
             timeout: self.request.attempt_timeout.min(limits::ATTEMPT_TIMEOUT),
             way: SocketWay::of(&self.request.way),
             proxied: false,
+            user_agent: &self.shared.settings.user_agent,
             authorization: None,
             connection: Connection::None,
             timing: &self.shared.timing,
@@ -282,69 +308,39 @@ impl<'a> Visit<'a> {
         (started_at, unless_cut_short(seen, attempt.timeout, full))
     }
 
-    /// What could not even be attempted.
-    pub(crate) async fn say_of(
-        &self,
-        target: &Target,
-        stage: Stage,
-        address: Option<IpAddr>,
-        seen: Seen,
-    ) {
-        let mut observation = self.blank(target, stage, now(), seen);
-        observation.address = address;
-        observation.family = observation.family.or(address.map(Family::of));
-        observation.port = target
-            .port
-            .filter(|_| matches!(stage, Stage::Tcp | Stage::Tls | Stage::Http));
-        self.send(observation).await;
-    }
-
-    pub(crate) async fn say(
-        &self,
-        stage: Stage,
-        attempt: &Attempt<'_>,
-        at: Timestamp,
-        seen: Seen,
-    ) -> Option<Observation> {
-        let mut observation = self.blank(attempt.target, stage, at, seen);
-        if let Some(question) = attempt.question {
-            observation.family = Some(question.record_type.family());
-        } else {
-            observation.address = Some(attempt.to.ip());
-            observation.family = Some(Family::of(attempt.to.ip()));
-            observation.port = Some(attempt.to.port()).filter(|port| *port > 0);
-        }
-        self.send(observation).await
-    }
-
-    fn blank(&self, target: &Target, stage: Stage, at: Timestamp, seen: Seen) -> Observation {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        Observation {
-            sequence,
-            host: target.host.to_string(),
-            ..observation(&self.vantage, self.request, stage, at, seen)
-        }
-    }
-
-    async fn send(&self, observation: Observation) -> Option<Observation> {
-        if observation.sequence as usize >= limits::OBSERVATIONS_PER_REQUEST {
-            return None;
-        }
-        // An error means that nobody reads any more; the run ends by that on its own.
-        self.sink.send(observation.clone()).await.ok()?;
-        Some(observation)
-    }
-
     /// Counts one connection more; why there may be none.
-    pub(crate) fn no_connection(&self, address: IpAddr) -> Option<&'static str> {
+    pub(crate) fn no_connection(&self, address: IpAddr) -> Option<String> {
         let take = |left: u32| left.checked_sub(1);
         let (get, set) = (Ordering::Relaxed, Ordering::Relaxed);
         if self.connections_left.fetch_update(set, get, take).is_err() {
-            return Some("the request's budget of connections is spent");
+            return Some("the request's budget of connections is spent".to_owned());
         }
-        let pace = self.shared.pace.as_ref();
-        let admitted = pace.is_none_or(|pace| pace.admits(address, Instant::now()));
-        (!admitted).then_some("this address was tried from here too often in the last ten seconds")
+        match self.shared.turns.admit(address) {
+            Ok(()) => self.recording.connects_to(address),
+            Err(why) => {
+                self.recording.denied(format!("{address}: {why}"));
+                return Some(why);
+            }
+        }
+        None
+    }
+
+    /// Counts packets other than a connection's; why none may be sent.
+    pub(crate) fn may_send(&self, address: IpAddr) -> Result<(), String> {
+        let admitted = self.shared.turns.admit(address);
+        match &admitted {
+            Ok(()) => self.recording.sends_to(address),
+            Err(why) => self.recording.denied(format!("{address}: {why}")),
+        }
+        admitted
+    }
+}
+
+/// Where a request begins once the address is known.
+fn first_stage(depth: Stage) -> Stage {
+    match depth {
+        Stage::Icmp => Stage::Icmp,
+        _ => Stage::Tcp,
     }
 }
 
@@ -356,56 +352,6 @@ pub(crate) fn unless_cut_short(mut seen: Seen, had: Duration, full: Duration) ->
         seen.detail = Some(format!("the request's deadline left it {had} ms only"));
     }
     seen
-}
-
-/// What a vantage answers that cannot take a request on.
-pub(crate) fn declined(vantage: &VantageName, request: &CheckRequest, why: &str) -> Observation {
-    let stage = match declined_stage(request) {
-        Stage::Tcp if matches!(request.target.host, Host::Name(_)) => Stage::Dns,
-        stage => stage,
-    };
-    observation(vantage, request, stage, now(), Seen::not_measured(why))
-}
-
-/// The first stage that a request would have come to, had its name been known.
-fn declined_stage(request: &CheckRequest) -> Stage {
-    match request.depth {
-        stage @ (Stage::Icmp | Stage::Dns) => stage,
-        _ => Stage::Tcp,
-    }
-}
-
-/// An observation without address.
-fn observation(
-    vantage: &VantageName,
-    request: &CheckRequest,
-    stage: Stage,
-    started_at: Timestamp,
-    seen: Seen,
-) -> Observation {
-    Observation {
-        check: request.check.clone(),
-        request: request.request,
-        sequence: 0,
-        vantage: vantage.clone(),
-        purpose: request.purpose,
-        stage,
-        host: request.target.host.to_string(),
-        source: seen.source,
-        address: None,
-        port: None,
-        family: match &seen.facts {
-            Some(Facts::Dns(dns)) => Some(dns.record_type.family()),
-            _ => None,
-        },
-        started_at,
-        elapsed_ms: Micros::from(seen.elapsed),
-        slot: request.slot,
-        outcome: seen.outcome,
-        said_by: seen.said_by,
-        detail: seen.detail.map(|detail| plain_text(&detail, limits::TEXT)),
-        facts: seen.facts,
-    }
 }
 
 fn same_family(a: IpAddr, b: IpAddr) -> bool {

@@ -5,6 +5,7 @@ mod ground;
 use std::time::{Duration, Instant};
 
 use ground::{Ground, Server, only, request, stages};
+use onlyhere_probe_node::Caps;
 use onlyhere_proto::{Facts, Family, Outcome, SaidBy, Stage, TcpFacts, VantageName};
 use socket2::{Domain, Socket, Type};
 use tokio::sync::mpsc;
@@ -220,7 +221,10 @@ async fn over_the_bound_of_attempts_others_wait_and_then_say_that_it_is_busy() {
 async fn one_address_is_not_tried_too_often() {
     let server = Server::tcp(|_| async {}).await;
     let mut ground = Ground::new();
-    ground.settings.per_address = Some(2);
+    ground.settings.caps = Some(Caps {
+        per_address: 2,
+        ..Caps::default()
+    });
     let prober = ground.prober();
     let mut told = Vec::new();
     for _ in 0..3 {

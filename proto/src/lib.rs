@@ -32,7 +32,7 @@ pub use report::{
 };
 pub use request::{CheckId, CheckRequest, InvalidCheckId, Way};
 pub use selector::{InvalidSelector, Selector};
-pub use special::special_range;
+pub use special::{embedded_ipv4, special_range};
 pub use symptom::{Symptom, UnknownSymptom};
 pub use target::{Host, InvalidTarget, Layer, RecordType, Target};
 pub use time::{Micros, Timestamp};

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -14,8 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::CommandError;
-use crate::{Guard, Prober, ProberSettings};
+use super::{CommandError, environment};
+use crate::{Guard, Prober, ProberSettings, config::Config};
 
 const DEADLINE: Duration = Duration::from_secs(12);
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -27,6 +28,13 @@ pub(super) struct Check {
     /// How the observations are written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Try it as if a coordinator had asked, under the guard and the limits of the settings; without it you may try
+    /// anything.
+    #[arg(long)]
+    guarded: bool,
+    /// With --guarded: settings, as TOML.
+    #[arg(long, value_name = "FILE", requires = "guarded")]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,8 +48,12 @@ enum Format {
 impl Check {
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let target = Target::parse(&self.target).map_err(|e| CommandError::Usage(e.to_string()))?;
-        // Its own owner asks: anything may be tried.
-        let prober = Prober::new(ProberSettings::of_this_system(Guard::open()))?;
+        let prober = Prober::new(if self.guarded {
+            Config::load(self.config.as_deref(), environment())?.prober_settings()?
+        } else {
+            // Its own owner asks: anything may be tried.
+            ProberSettings::of_this_system(Guard::open())
+        })?;
         let (sink, mut seen) = mpsc::channel(limits::BATCH);
         let request = request(target.clone());
         let run = prober.run(VantageName::you(), request, sink, CancellationToken::new());

@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod join;
+mod log;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -41,6 +42,8 @@ enum Command {
     Check(check::Check),
     /// Say what this machine can measure.
     Doctor(doctor::Doctor),
+    /// Show what this probe did, for whom, and what it refused to do.
+    Log(log::Log),
 }
 
 /// Where the identity is kept.
@@ -73,6 +76,9 @@ pub enum CommandError {
     /// The identity cannot be used.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// The record of what was done.
+    #[error("cannot use the record in {}: {}", .0.display(), .1)]
+    Journal(PathBuf, std::io::Error),
     /// Standard output.
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
@@ -104,9 +110,16 @@ impl Arguments {
                 Command::Run(run) => run.run().await,
                 Command::Check(check) => check.run().await,
                 Command::Doctor(doctor) => doctor.run().await,
+                Command::Log(log) => log.run(),
             }
         })
     }
+}
+
+/// The process's variables, as far as they are text.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
 }
 
 impl DataDir {

@@ -7,7 +7,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, DataDir};
+use super::{CommandError, DataDir, environment};
 use crate::{
     Prober, ProberSettings, attach::Worker, config::Config, daemon::Attachment, identity::Identity,
 };
@@ -23,15 +23,13 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn run(self) -> Result<(), CommandError> {
-        let environment = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
-        let config = Config::load(self.config.as_deref(), environment)?;
-        let identity = Identity::load(&self.data_dir.path()?)?;
+        let config = Config::load(self.config.as_deref(), environment())?;
+        let data_dir = self.data_dir.path()?;
+        let identity = Identity::load(&data_dir)?;
+        let journal = config.journal(&data_dir, &identity.coordinator);
         let prober = Prober::new(ProberSettings {
-            in_flight: config.limits.attempts,
-            per_address: Some(config.limits.per_address),
-            source_addresses: config.source_addresses.clone(),
-            ..ProberSettings::of_this_system(config.guard())
+            journal: journal.map_err(|error| CommandError::Journal(data_dir, error))?,
+            ..config.prober_settings()?
         })?;
         let worker = Worker {
             prober,

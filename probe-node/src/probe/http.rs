@@ -25,13 +25,6 @@ use tokio::{
 use super::{Attempt, Connection, Seen};
 use crate::classify::{self, Failure};
 
-/// Says who asks and where to complain.
-pub(crate) const USER_AGENT: &str = concat!(
-    "onlyhere/",
-    env!("CARGO_PKG_VERSION"),
-    " (+https://github.com/onlyhere/onlyhere)"
-);
-
 /// Headers that are kept: they name the server, a redirect, a cache, a limit, or a firewall.
 const KEPT: [&str; 16] = [
     "server",
@@ -67,7 +60,7 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
             let source = stream.get_ref().0.local_addr().ok();
             let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let exchanged = if h2 {
-                http2(*stream, attempt.target, until).await
+                http2(*stream, attempt, until).await
             } else {
                 http1(*stream, attempt, until).await
             };
@@ -103,7 +96,7 @@ async fn http1<S>(stream: S, attempt: &Attempt<'_>, until: Instant) -> Exchanged
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = match request(attempt.target, Version::HTTP_11, attempt.proxied) {
+    let request = match request(attempt, Version::HTTP_11) {
         Ok(request) => request,
         Err(error) => return Exchanged::failed(Failure::not_measured(error.to_string())),
     };
@@ -136,11 +129,11 @@ pub(super) fn http1_client() -> hyper::client::conn::http1::Builder {
         .clone()
 }
 
-async fn http2<S>(stream: S, target: &Target, until: Instant) -> Exchanged
+async fn http2<S>(stream: S, attempt: &Attempt<'_>, until: Instant) -> Exchanged
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = match request(target, Version::HTTP_2, false) {
+    let request = match request(attempt, Version::HTTP_2) {
         Ok(request) => request,
         Err(error) => return Exchanged::failed(Failure::not_measured(error.to_string())),
     };
@@ -180,11 +173,8 @@ async fn drive(
 }
 
 /// To a proxy the request names the whole URL (RFC 9112, 3.2.2).
-fn request(
-    target: &Target,
-    version: Version,
-    proxied: bool,
-) -> Result<Request<Empty<Bytes>>, http::Error> {
+fn request(attempt: &Attempt<'_>, version: Version) -> Result<Request<Empty<Bytes>>, http::Error> {
+    let target = attempt.target;
     let authority = authority(target);
     let path = if target.path.is_empty() {
         "/"
@@ -192,7 +182,7 @@ fn request(
         &target.path
     };
     let uri = Uri::builder().path_and_query(path);
-    let uri = match (version, proxied) {
+    let uri = match (version, attempt.proxied) {
         (Version::HTTP_2, _) => uri.scheme("https").authority(authority.as_str()),
         (_, true) => uri.scheme("http").authority(authority.as_str()),
         _ => uri,
@@ -203,7 +193,7 @@ fn request(
         _ => request.header(header::HOST, authority),
     };
     request
-        .header(header::USER_AGENT, USER_AGENT)
+        .header(header::USER_AGENT, attempt.user_agent)
         .header(header::ACCEPT, "*/*")
         .body(Empty::new())
 }

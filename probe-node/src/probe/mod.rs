@@ -35,6 +35,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) way: SocketWay,
     /// Whether `to` is a proxy's address, and no tunnel stands yet.
     pub(crate) proxied: bool,
+    /// What an HTTP request says of who asks.
+    pub(crate) user_agent: &'a ::http::HeaderValue,
     /// What that proxy wants to hear.
     pub(crate) authorization: Option<::http::HeaderValue>,
     /// What the shallower stages opened.

@@ -16,7 +16,7 @@ use tokio::{net::TcpStream, time};
 
 use super::{
     Attempt, Connection, Seen,
-    http::{self as exchange, Exchanged, USER_AGENT},
+    http::{self as exchange, Exchanged},
 };
 use crate::classify::{self, Failure};
 
@@ -116,7 +116,7 @@ fn request(attempt: &Attempt<'_>) -> Result<Request<Empty<Bytes>>, http::Error> 
         .method(Method::CONNECT)
         .uri(Uri::builder().authority(authority.as_str()).build()?)
         .header(header::HOST, authority)
-        .header(header::USER_AGENT, USER_AGENT)
+        .header(header::USER_AGENT, attempt.user_agent)
         .body(Empty::new())?;
     Ok(match &attempt.authorization {
         Some(authorization) => exchange::with_authorization(request, authorization),
