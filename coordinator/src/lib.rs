@@ -2,10 +2,11 @@
 //!
 //! The way of one check: [`api`] reads the question and its bearer token -> [`plan`] picks vantages out of the [`fleet`]
 //! -> [`engine`] pushes the diagnosis: what it wants to know goes out as requests, what comes back passes [`collect`] ->
-//! the report goes to the caller and into the [`store`]. [`identity`], [`tokens`] and the roll of probes
-//! ([`fleet::roll`]) say who is who; [`listen`] is the way in; [`serve`] ties it together.
+//! the report goes into the [`store`] and to the caller, and a line into the [`audit`] log. [`identity`], [`tokens`] and
+//! the roll of probes ([`fleet::roll`]) say who is who; [`listen`] is the way in; [`serve`] ties it together.
 
 pub mod api;
+pub mod audit;
 pub mod clock;
 pub mod collect;
 pub mod command;

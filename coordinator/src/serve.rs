@@ -17,15 +17,16 @@ use tonic::service::Routes;
 
 use crate::{
     api::{self, Api, PublicPort},
+    audit::Audit,
+    clock,
     config::Config,
-    data_file::DataError,
     fleet::{End, Fleet, ProbePort, roll::Roll, watch_roll},
     identity::{
         Authority, IdentityError,
         tls::{self, ApiCertificate},
     },
     listen::{self, Bounds, Patience, Port, Stop},
-    store::Memory,
+    store::{self, Retention, Store, StoreError},
     tokens::Tokens,
 };
 
@@ -61,8 +62,10 @@ const FLEET: Bounds = Bounds {
 };
 /// A signing request and a secret are far smaller.
 const ENROL_MESSAGE: usize = 64 * 1024;
-/// How soon a probe that was struck off loses its line.
-const ROLL_WATCH: Duration = Duration::from_secs(5);
+/// How soon a probe that was struck off loses its line, whoever struck it off.
+const ROLL_WATCH: Duration = Duration::from_millis(200);
+/// How often what is too old is forgotten.
+const PRUNE: Duration = Duration::from_secs(60);
 /// How soon a renewed certificate is used.
 const CERTIFICATE_WATCH: Duration = Duration::from_secs(60);
 /// Checks that are under way at the end are waited for; connections are then given time to close.
@@ -80,9 +83,9 @@ pub struct Listeners {
 /// Why the coordinator cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Its data directory.
+    /// Its state.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Store(#[from] StoreError),
     /// Its certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -99,21 +102,24 @@ pub async fn serve(
     ready: impl FnOnce(),
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
+    // State that cannot be read is a reason not to start.
+    let store = store::open(&config.store.url, data_dir).await?;
+    store.check_integrity().await?;
     let authority = Arc::new(Authority::load_or_create(data_dir)?);
     let probe_port = ProbePort {
         fleet: Arc::new(Fleet::default()),
         authority: Arc::clone(&authority),
-        tokens: Arc::new(Tokens::in_dir(data_dir)),
-        roll: Arc::new(Roll::in_dir(data_dir)),
+        tokens: Arc::new(Tokens::new(Arc::clone(&store))),
+        roll: Arc::new(Roll::new(Arc::clone(&store))),
+        audit: Arc::new(Audit::new(Arc::clone(&store))),
     };
-    // Files that cannot be read are a reason not to start.
-    probe_port.tokens.list()?;
-    probe_port.roll.all()?;
+    let retention = config.store.keep;
     let api = Api {
         config: Arc::new(config),
         fleet: Arc::clone(&probe_port.fleet),
         tokens: Arc::clone(&probe_port.tokens),
-        store: Arc::new(Memory::default()),
+        store: Arc::clone(&store),
+        audit: Arc::clone(&probe_port.audit),
         openings: api::openings(),
         turns: api::turns(),
         reads: api::reads(),
@@ -146,11 +152,13 @@ pub async fn serve(
         () = shutdown => {}
         never = watch_roll(probe_port, ROLL_WATCH) => match never {},
         never = watch_certificate(certificate) => match never {},
+        never = forget(&*store, retention) => match never {},
     }
     health
         .set_not_serving::<PublicServiceServer<PublicPort>>()
         .await;
     drain(&api, &stop, &ports).await;
+    store.close().await;
     Ok(())
 }
 
@@ -195,6 +203,24 @@ fn people_port(
             ..PEOPLE
         },
     })
+}
+
+/// Forgets what is too old or too much.
+async fn forget(store: &dyn Store, retention: Retention) -> Infallible {
+    loop {
+        match store.prune(&retention, clock::now()).await {
+            Ok(gone) if gone == Default::default() => {}
+            Ok(gone) => {
+                tracing::info!(
+                    reports = gone.reports,
+                    audit = gone.audit,
+                    "forgotten by age or number"
+                )
+            }
+            Err(error) => tracing::warn!(%error, "what is too old stays for now"),
+        }
+        tokio::time::sleep(PRUNE).await;
+    }
 }
 
 /// Takes renewed certificates into use.

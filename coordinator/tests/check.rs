@@ -40,7 +40,7 @@ async fn fleet(coordinator: &Coordinator, manners: &[Manner]) -> Vec<probe::Runn
 }
 
 async fn ask(coordinator: &Coordinator, outcome: Outcome) -> Told {
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     caller::check(coordinator, &token, TARGET, outcome)
         .await
         .unwrap()
@@ -104,7 +104,7 @@ async fn what_is_known_beside_the_observations_stands_in_the_report() {
     config.dns.block_lists = vec![Zone("dnsbl.example".into())];
     let coordinator = Coordinator::start(config).await;
     let _fleet = fleet(&coordinator, &[Manner::Refused; 3]).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     let start = wire::Start {
         expected_addresses: ["2001:db8::80", "192.0.2.80", "192.0.2.80"]
             .map(str::to_owned)
@@ -295,7 +295,7 @@ async fn checks_at_once_do_not_mix() {
 async fn when_the_caller_goes_the_probes_are_told_to_stop() {
     let coordinator = coordinator().await;
     let mut fleet = fleet(&coordinator, &[Manner::Dead, Manner::Dead]).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     let mut check = caller::open(&coordinator, &token, caller::start(TARGET))
         .await
         .unwrap();
@@ -311,7 +311,7 @@ async fn when_the_caller_goes_the_probes_are_told_to_stop() {
 async fn a_caller_that_is_no_vantage_is_not_asked() {
     let coordinator = coordinator().await;
     let _fleet = fleet(&coordinator, &[Manner::Healthy; 3]).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     let start = wire::Start {
         no_local: true,
         from: vec!["probe:p0,probe:p2".into()],
@@ -328,11 +328,15 @@ async fn a_caller_that_is_no_vantage_is_not_asked() {
 #[tokio::test]
 async fn without_a_good_token_nothing_is_told() {
     let coordinator = coordinator().await;
-    let join = coordinator.token(TokenKind::Probe, "fra1", |token| token);
-    let revoked = coordinator.token(TokenKind::Client, "gone", |token| Token {
-        revoked: true,
-        ..token
-    });
+    let join = coordinator
+        .token(TokenKind::Probe, "fra1", |token| token)
+        .await;
+    let revoked = coordinator
+        .token(TokenKind::Client, "gone", |token| Token {
+            revoked: true,
+            ..token
+        })
+        .await;
     for (token, says) in [
         ("", "a client token is needed"),
         ("onlyhere-client-1.wrong", "the token is not known"),
@@ -357,10 +361,12 @@ async fn without_a_good_token_nothing_is_told() {
 async fn a_token_for_one_use_gives_one_check() {
     let coordinator = coordinator().await;
     let _fleet = fleet(&coordinator, &[Manner::Healthy; 2]).await;
-    let secret = coordinator.token(TokenKind::Client, "once", |token| Token {
-        uses_left: Some(1),
-        ..token
-    });
+    let secret = coordinator
+        .token(TokenKind::Client, "once", |token| Token {
+            uses_left: Some(1),
+            ..token
+        })
+        .await;
     let token = format!("onlyhere-client-1.{}", secret.as_str());
     assert_eq!(
         caller::vantages(&coordinator, &token).await,
@@ -380,7 +386,7 @@ async fn a_token_for_one_use_gives_one_check() {
 async fn wrong_questions_are_refused_in_one_sentence() {
     let coordinator = coordinator().await;
     let _fleet = fleet(&coordinator, &[Manner::Healthy]).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     type Change = fn(&mut wire::Start);
     let cases: [(Change, Code, &str); 10] = [
         (
@@ -455,7 +461,7 @@ async fn private_targets_are_asked_for_where_the_operator_allows_it() {
     };
     let coordinator = Coordinator::start(config).await;
     let _fleet = fleet(&coordinator, &[Manner::Healthy; 2]).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     let told = caller::check(&coordinator, &token, "tcp://10.1.2.3:22", Outcome::Ok)
         .await
         .unwrap();
@@ -466,7 +472,7 @@ async fn private_targets_are_asked_for_where_the_operator_allows_it() {
 async fn stopping_lets_a_check_end_and_takes_no_new_one() {
     let mut coordinator = coordinator().await;
     let _fleet = fleet(&coordinator, &[Manner::Healthy, Manner::Dead]).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     let mut check = caller::open(&coordinator, &token, caller::start(TARGET))
         .await
         .unwrap();
@@ -485,7 +491,10 @@ async fn many_checks_over_many_probes_all_come_to_their_end() {
     let mut manners = vec![Manner::Healthy; 20];
     manners.extend([Manner::Lying, Manner::Leaving]);
     let _fleet = fleet(&coordinator, &manners).await;
-    let tokens = [coordinator.client_token(), coordinator.client_token()];
+    let tokens = [
+        coordinator.client_token().await,
+        coordinator.client_token().await,
+    ];
     let checks = (0..24).map(|i| caller::check(&coordinator, &tokens[i % 2], TARGET, Outcome::Ok));
     for told in futures::future::join_all(checks).await {
         let told = told.unwrap();

@@ -8,6 +8,7 @@ use common::{
     within,
 };
 use onlyhere_coordinator::{
+    audit::By,
     clock,
     config::Config,
     fleet::roll::Roll,
@@ -36,7 +37,7 @@ fn place() -> Place {
 #[tokio::test]
 async fn a_probe_enrols_once_and_is_then_a_vantage() {
     let coordinator = coordinator().await;
-    let secret = coordinator.probe_token("fra1", place());
+    let secret = coordinator.probe_token("fra1", place()).await;
     let identity = probe::enrol(&coordinator, secret.as_str(), "")
         .await
         .unwrap();
@@ -59,11 +60,15 @@ async fn a_probe_enrols_once_and_is_then_a_vantage() {
 #[tokio::test]
 async fn wrong_expired_and_client_tokens_do_not_enrol() {
     let coordinator = coordinator().await;
-    let client = coordinator.token(TokenKind::Client, "me", |token| token);
-    let expired = coordinator.token(TokenKind::Probe, "late", |token| Token {
-        expires_at: Some(Timestamp(clock::now().0 - 1)),
-        ..token
-    });
+    let client = coordinator
+        .token(TokenKind::Client, "me", |token| token)
+        .await;
+    let expired = coordinator
+        .token(TokenKind::Probe, "late", |token| Token {
+            expires_at: Some(Timestamp(clock::now().0 - 1)),
+            ..token
+        })
+        .await;
     for (secret, says) in [
         ("wrong", "the token is not known"),
         ("", "the token is not known"),
@@ -80,22 +85,18 @@ async fn wrong_expired_and_client_tokens_do_not_enrol() {
             "{secret}"
         );
     }
-    assert!(
-        Roll::in_dir(coordinator.data_dir())
-            .all()
-            .unwrap()
-            .is_empty()
-    );
+    let roll = Roll::new(coordinator.store().await);
+    assert!(roll.all().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_name_that_is_refused_spends_no_token() {
     let coordinator = coordinator().await;
-    let first = coordinator.probe_token("fra1", place());
+    let first = coordinator.probe_token("fra1", place()).await;
     probe::enrol(&coordinator, first.as_str(), "")
         .await
         .unwrap();
-    let second = coordinator.probe_token("nyc1", place());
+    let second = coordinator.probe_token("nyc1", place()).await;
     for (name, code) in [
         ("fra1", Code::AlreadyExists),
         ("you", Code::AlreadyExists),
@@ -123,7 +124,7 @@ async fn attaching_needs_a_certificate_of_this_coordinator() {
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
 
     // Name and key are right and on the roll; only the signature is another coordinator's.
-    let secret = coordinator.probe_token("fra1", place());
+    let secret = coordinator.probe_token("fra1", place()).await;
     let enrolled = probe::enrol(&coordinator, secret.as_str(), "")
         .await
         .unwrap();
@@ -165,7 +166,7 @@ fn signed_by(authority: &Authority, name: &str, key: &KeyPair) -> Vec<Certificat
 #[tokio::test]
 async fn a_newer_attachment_replaces_the_older_and_a_new_key_shuts_the_old_one_out() {
     let coordinator = coordinator().await;
-    let secret = coordinator.probe_token("fra1", place());
+    let secret = coordinator.probe_token("fra1", place()).await;
     let old = probe::enrol(&coordinator, secret.as_str(), "")
         .await
         .unwrap();
@@ -174,7 +175,7 @@ async fn a_newer_attachment_replaces_the_older_and_a_new_key_shuts_the_old_one_o
     assert_eq!(first.hear_the_end().await.code(), Code::Aborted);
     coordinator.wait_for(&["fra1"]).await;
 
-    let secret = coordinator.probe_token("fra1", place());
+    let secret = coordinator.probe_token("fra1", place()).await;
     let new = probe::enrol(&coordinator, secret.as_str(), "fra1")
         .await
         .unwrap();
@@ -191,16 +192,14 @@ async fn a_newer_attachment_replaces_the_older_and_a_new_key_shuts_the_old_one_o
 #[tokio::test]
 async fn who_is_struck_off_loses_the_stream() {
     let coordinator = coordinator().await;
-    let secret = coordinator.probe_token("fra1", place());
+    let secret = coordinator.probe_token("fra1", place()).await;
     let identity = probe::enrol(&coordinator, secret.as_str(), "")
         .await
         .unwrap();
     let mut stream = probe::attach(&coordinator, &identity).await.unwrap();
-    assert!(
-        Roll::in_dir(coordinator.data_dir())
-            .strike(&"fra1".parse().unwrap())
-            .unwrap()
-    );
+    let roll = Roll::new(coordinator.store().await);
+    let fra1 = "fra1".parse().unwrap();
+    assert!(roll.strike(&fra1, &By::operator()).await.unwrap());
     assert_eq!(stream.hear_the_end().await.code(), Code::PermissionDenied);
 }
 
@@ -240,7 +239,7 @@ async fn garbage_and_floods_end_the_stream() {
         (never_asked, "requests that are not its own"),
     ] {
         let coordinator = coordinator().await;
-        let secret = coordinator.probe_token("fra1", place());
+        let secret = coordinator.probe_token("fra1", place()).await;
         let identity = probe::enrol(&coordinator, secret.as_str(), "")
             .await
             .unwrap();
@@ -258,7 +257,7 @@ async fn garbage_and_floods_end_the_stream() {
 #[tokio::test]
 async fn stopping_tells_the_probes() {
     let mut coordinator = coordinator().await;
-    let secret = coordinator.probe_token("fra1", place());
+    let secret = coordinator.probe_token("fra1", place()).await;
     let identity = probe::enrol(&coordinator, secret.as_str(), "")
         .await
         .unwrap();

@@ -109,10 +109,16 @@ async fn health_and_reflection_are_there_for_tools() {
 async fn reports_are_read_by_their_owner_and_by_admins_only() {
     let coordinator = Coordinator::start(Config::default()).await;
     let _probe = probe::start(&coordinator, "p0", 64500, Manner::Healthy).await;
-    let (mine, other) = (coordinator.client_token(), coordinator.client_token());
+    let (mine, other) = (
+        coordinator.client_token().await,
+        coordinator.client_token().await,
+    );
     let admin = format!(
         "{ADMIN}{}",
-        coordinator.token(TokenKind::Admin, "root", |t| t).as_str()
+        coordinator
+            .token(TokenKind::Admin, "root", |t| t)
+            .await
+            .as_str()
     );
     let told = caller::check(&coordinator, &mine, "tcp://shop.example:22", Outcome::Ok)
         .await
@@ -242,7 +248,7 @@ async fn a_check_begins_with_its_start() {
         public_service_client::PublicServiceClient,
     };
     let coordinator = Coordinator::start(Config::default()).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     let (send, waiting) = tokio::sync::mpsc::channel(1);
     let first = Message::Done(RequestDone::default());
     send.send(PublicServiceCheckRequest {
@@ -284,7 +290,7 @@ async fn behind_a_proxy_the_caller_is_who_the_proxy_says() {
         })
         .await
         .unwrap();
-        let token = coordinator.client_token();
+        let token = coordinator.client_token().await;
         let mut request = with_token(ReceiverStream::new(waiting), &token);
         let hops = "198.51.100.66, 203.0.113.7".parse().unwrap();
         request.metadata_mut().insert("x-forwarded-for", hops);

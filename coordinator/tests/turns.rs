@@ -43,7 +43,7 @@ async fn begins(check: &mut Check, time: Duration) -> bool {
 async fn one_token_has_so_many_checks_at_once_and_the_next_one_waits() {
     let coordinator = Coordinator::start(Config::default()).await;
     let _probe = probe::start(&coordinator, "p0", 64500, Manner::Dead).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     let mut running = Vec::new();
     for _ in 0..AT_ONCE {
         let mut check = open(&coordinator, &token, slow()).await;
@@ -61,7 +61,7 @@ async fn one_token_has_so_many_checks_at_once_and_the_next_one_waits() {
 async fn who_waits_in_vain_is_told_when_to_come_back() {
     let coordinator = Coordinator::start(Config::default()).await;
     let _probe = probe::start(&coordinator, "p0", 64500, Manner::Dead).await;
-    let token = coordinator.client_token();
+    let token = coordinator.client_token().await;
     let mut open_ones = Vec::new();
     for _ in 0..AT_ONCE {
         let mut check = open(&coordinator, &token, slow()).await;
@@ -91,7 +91,7 @@ async fn who_waits_in_vain_is_told_when_to_come_back() {
     assert_eq!(says.metadata().get("retry-after").unwrap(), "10");
     assert!(began.elapsed() >= Duration::from_secs(10));
     // Nor is anybody else held up meanwhile.
-    let other = coordinator.client_token();
+    let other = coordinator.client_token().await;
     let mut check = open(&coordinator, &other, slow()).await;
     assert!(begins(&mut check, common::PATIENCE).await);
 }
@@ -102,9 +102,10 @@ async fn a_flood_of_one_token_does_not_starve_another() {
     const TAKEN: usize = 256;
     let coordinator = Coordinator::start(Config::default()).await;
     let _probe = probe::start(&coordinator, "p0", 64500, Manner::Dead).await;
-    let tokens: Vec<String> = (0..TAKEN / AT_ONCE)
-        .map(|_| coordinator.client_token())
-        .collect();
+    let mut tokens = Vec::new();
+    for _ in 0..TAKEN / AT_ONCE {
+        tokens.push(coordinator.client_token().await);
+    }
     // A caller's connections are bounded as well: each token's checks share one.
     let mut channels = Vec::new();
     for _ in &tokens {
@@ -125,7 +126,7 @@ async fn a_flood_of_one_token_does_not_starve_another() {
     for _ in 0..WAITING {
         flood.push(open(&coordinator, flooding, slow()).await);
     }
-    let other = coordinator.client_token();
+    let other = coordinator.client_token().await;
     let mut check = open(&coordinator, &other, slow()).await;
     assert!(
         !begins(&mut check, Duration::from_millis(200)).await,

@@ -1,6 +1,6 @@
 //! Who asks: the bearer token, and the address the caller has for the rest of the world.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderValue,
@@ -11,7 +11,7 @@ use tonic::{Status, metadata::MetadataMap};
 use super::{Api, Busy};
 use crate::{
     clock,
-    data_file::DataError,
+    store::StoreError,
     tokens::{Refused, Scope, Token, TokenKind, bearer_secret},
 };
 
@@ -38,9 +38,9 @@ pub(super) enum Refusal {
     /// Too much goes on.
     #[error(transparent)]
     Busy(#[from] Busy),
-    /// The token file.
-    #[error("the coordinator cannot read its tokens; its log says why")]
-    Unreadable(#[from] DataError),
+    /// The store.
+    #[error("the coordinator cannot use its tokens; its log says why")]
+    Unreadable(#[from] StoreError),
 }
 
 impl Refusal {
@@ -83,20 +83,17 @@ pub(super) enum Use {
 
 /// The token of a call.
 pub(super) async fn authorize(api: &Api, headers: &HeaderMap, how: Use) -> Result<Token, Refusal> {
-    let secret = bearer(headers).ok_or(Refusal::NoToken)?.to_owned();
-    let tokens = Arc::clone(&api.tokens);
-    // The file may have to be read again, or locked and written.
-    let found = tokio::task::spawn_blocking(move || match how {
-        Use::Look => tokens.find(&secret, PEOPLE, clock::now()),
-        Use::Spend => tokens.spend(&secret, PEOPLE, clock::now()),
-    });
-    match found.await {
-        Ok(Ok(found)) => Ok(found?),
-        Ok(Err(error)) => {
-            tracing::error!(%error, "tokens cannot be read");
+    let secret = bearer(headers).ok_or(Refusal::NoToken)?;
+    let found = match how {
+        Use::Look => api.tokens.find(secret, PEOPLE, clock::now()).await,
+        Use::Spend => api.tokens.spend(secret, PEOPLE, clock::now()).await,
+    };
+    match found {
+        Ok(found) => Ok(found?),
+        Err(error) => {
+            tracing::error!(%error, "tokens cannot be used");
             Err(error.into())
         }
-        Err(_) => Err(Refusal::NoToken),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -13,10 +13,9 @@ use futures::FutureExt;
 use http::HeaderMap;
 use onlyhere_diagnosis::Case;
 use onlyhere_proto::{
-    CheckId, Conditions, Host, Invalid, LocalFacts, Report, Selector, Subject, Symptom, Target,
-    Vantage, VantageName, limits, wire,
+    CheckId, Conditions, History, Host, Invalid, LocalFacts, Report, Selector, Subject, Symptom,
+    Target, Vantage, VantageName, limits, wire,
 };
-use prost::Message;
 use tonic::Status;
 use wire::{
     public_service_check_request::Message as FromCaller,
@@ -32,11 +31,13 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
+    audit::{By, Event as Entry},
     clock,
     config::private,
     engine::{self, Check},
     fleet::{Answers, CheckEar, Event, Line, Offence, Order},
     plan,
+    store::{Change, StoreError},
     tokens::Token,
 };
 
@@ -45,6 +46,11 @@ const START: Duration = Duration::from_secs(10);
 /// For a check whose caller does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const SHORTEST: Duration = Duration::from_millis(500);
+/// A store that takes longer does not keep the report; the caller, who waits a second past its time, gets it all the same.
+const KEEPING: Duration = Duration::from_millis(800);
+/// A store that takes longer to say what is known of earlier checks is not waited for.
+const REMEMBERING: Duration = Duration::from_millis(300);
+
 /// One call.
 pub(super) struct Session {
     pub(super) api: Api,
@@ -53,6 +59,8 @@ pub(super) struct Session {
     pub(super) headers: HeaderMap,
     pub(super) address: Option<IpAddr>,
     pub(super) outbox: Outbox,
+    /// The check's line in the audit log, once it has begun.
+    pub(super) entry: OnceLock<Entry>,
 }
 
 /// What the caller wants to know, read strictly.
@@ -73,7 +81,10 @@ impl Session {
                 Ok(done) => done.err(),
                 Err(_) => Some(Status::internal("the check failed by a fault of the coordinator; its log says more")),
             },
-            () = self.outbox.closed() => return tracing::info!(token = self.token.id, "the caller is gone"),
+            () = self.outbox.closed() => {
+                tracing::info!(token = self.token.id, "the caller is gone");
+                return self.note("the caller left").await;
+            }
         };
         if let Some(status) = refusal {
             tracing::info!(
@@ -81,6 +92,7 @@ impl Session {
                 why = status.message(),
                 "check refused"
             );
+            self.note(&format!("failed: {}", status.message())).await;
             self.outbox.send(Err(status)).await;
         }
     }
@@ -116,7 +128,9 @@ impl Session {
         let id = new_check_id()?;
         // The ear is opened before anybody is picked, so that no loss of a line goes unheard.
         let ear = self.api.fleet.listen(&id);
-        let (check, you) = self.prepare(id.clone(), question)?;
+        let history = self.history(&question).await;
+        let (check, you) = self.prepare(id.clone(), question, history)?;
+        self.begin(&check.case);
         self.outbox.try_send(ToCaller::Accepted(wire::Accepted {
             check_id: id.to_string(),
             public_address: self.address.map(|a| a.to_string()).unwrap_or_default(),
@@ -136,10 +150,74 @@ impl Session {
             tracing::warn!(check = %report.id, vantages = trimmed, "the report is too large: observations left out");
             report = Report::try_from(message.clone()).unwrap_or(report);
         }
-        self.api
-            .store
-            .put(&self.token.id, report, message.encoded_len());
+        // Kept first: a report that a caller has got can be asked for again, whatever happens to this process.
+        if let Err(error) = self.keep(report).await {
+            tracing::error!(%error, check = message.id, "the report was not kept");
+            let verdict = message.verdict.get_or_insert_default();
+            verdict.advisories.push(not_kept());
+        }
         self.outbox.send(Ok(ToCaller::Report(message))).await;
+    }
+
+    /// The report and the end of its line in the audit log, together.
+    async fn keep(&self, report: Report) -> Result<(), StoreError> {
+        let mut changes = Vec::new();
+        if let Some(entry) = self.entry.get() {
+            let scope = report.verdict.scope.to_string();
+            changes.push(Change::Audit(entry.with_outcome(&scope)));
+        }
+        changes.push(Change::Report {
+            owner: self.token.id.clone(),
+            report: Box::new(report),
+        });
+        match tokio::time::timeout(KEEPING, self.api.store.commit(changes)).await {
+            Ok(committed) => committed.map(|_| ()),
+            Err(_) => Err(StoreError::Contended),
+        }
+    }
+
+    /// The check's line in the audit log: who asked for what, from where. It is on its way before anybody is asked, and
+    /// the check does not wait for it: a store that is full or locked is no reason not to help.
+    fn begin(&self, case: &Case) {
+        let by = By::token(&self.token, self.address);
+        let entry = Entry::check(&case.check, &case.target, by);
+        if self.entry.set(entry.clone()).is_ok() {
+            let audit = Arc::clone(&self.api.audit);
+            self.api
+                .checks
+                .spawn(async move { audit.record(entry).await });
+        }
+    }
+
+    /// What came of a check that has no report.
+    async fn note(&self, outcome: &str) {
+        if let Some(entry) = self.entry.get() {
+            self.api.audit.record(entry.with_outcome(outcome)).await;
+        }
+    }
+
+    /// What is known of earlier checks; a store that does not say so at once is no reason to wait.
+    async fn history(&self, question: &Question) -> History {
+        let subject = self.subject(question, None);
+        let store = &self.api.store;
+        let history = store.history(&self.token.id, &question.target, &subject);
+        match tokio::time::timeout(REMEMBERING, history).await {
+            Ok(Ok(history)) => history,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "earlier reports cannot be read");
+                History::default()
+            }
+            Err(_) => History::default(),
+        }
+    }
+
+    fn subject(&self, question: &Question, asn: Option<u32>) -> Subject {
+        Subject {
+            vantage: question.local.is_some().then(VantageName::you),
+            public_address: self.address,
+            asn,
+            local: question.local.clone().unwrap_or_default(),
+        }
     }
 
     fn read(&self, start: wire::Start) -> Result<Question, Status> {
@@ -189,6 +267,7 @@ impl Session {
         &self,
         id: CheckId,
         question: Question,
+        history: History,
     ) -> Result<(Check, Option<Arc<Line>>), Status> {
         let fleet = self.api.fleet.vantages();
         let caller = plan::locate(self.address, &fleet);
@@ -209,7 +288,7 @@ impl Session {
         }
         let check = Check {
             budget: budget(question.timeout),
-            case: self.case(id, question, &caller, vantages),
+            case: self.case(id, question, &caller, vantages, history),
             lines,
             started_at: clock::now(),
             allow_private: self.api.config.allow_private.clone(),
@@ -223,14 +302,10 @@ impl Session {
         question: Question,
         caller: &Vantage,
         vantages: Vec<Vantage>,
+        history: History,
     ) -> Case {
-        let Api { config, store, .. } = &self.api;
-        let subject = Subject {
-            vantage: question.local.is_some().then(VantageName::you),
-            public_address: self.address,
-            asn: caller.asn,
-            local: question.local.unwrap_or_default(),
-        };
+        let config = &self.api.config;
+        let subject = self.subject(&question, caller.asn);
         let conditions = Conditions {
             seen: question.seen,
             controls: config.controls(),
@@ -238,7 +313,7 @@ impl Session {
             expected_addresses: question.expected_addresses,
             block_lists: config.block_lists(),
             attempt_timeout_ms: attempt_timeout(question.timeout).into(),
-            history: store.history(&self.token.id, &question.target, &subject),
+            history,
         };
         Case {
             check,
@@ -316,6 +391,16 @@ impl Session {
             (_, None) => return Err(Offence::OutOfTurn("caller that is no vantage sent a")),
         }
         Ok(())
+    }
+}
+
+/// Told with a report that nobody can ask for again.
+fn not_kept() -> wire::Advisory {
+    wire::Advisory {
+        says: "The coordinator could not keep this report: it cannot be asked for again, and later checks do not know \
+               of it"
+            .into(),
+        ..Default::default()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The gRPC service of the people's port.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::OnceLock};
 
 use futures::{Stream, StreamExt};
 use onlyhere_proto::{Selector, wire};
@@ -50,6 +50,7 @@ impl PublicService for PublicPort {
             headers: headers.clone(),
             address,
             outbox,
+            entry: OnceLock::new(),
         };
         let inbound = Inbound::new(request.into_inner());
         api.checks.spawn(session.run(inbound, opening));

@@ -94,7 +94,12 @@ async fn report(
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{error}")))?;
     let may_read =
         |token: &Token, owner: &str| token.scopes().contains(&Scope::ReadAll) || token.id == owner;
-    match api.store.get(&check) {
+    let found = api.store.report(&check).await.map_err(|error| {
+        tracing::error!(%error, "a report cannot be read");
+        let says = "the coordinator cannot read its store; its log says why";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, says.into())
+    })?;
+    match found {
         Some((owner, report)) if may_read(&token, &owner) => Ok(Json(report)),
         // Whether another client's check exists is nobody's business.
         _ => Err(Problem::new(

@@ -15,7 +15,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{config::Config, fleet::Fleet, store::ReportStore, tokens::Tokens, turns::Room};
+use crate::{
+    audit::Audit, config::Config, fleet::Fleet, store::Store, tokens::Tokens, turns::Room,
+};
 
 pub use self::http::{ROUTES, Route, routes};
 pub use access::{Access, METHODS, Method};
@@ -32,7 +34,9 @@ pub struct Api {
     /// Who may ask.
     pub tokens: Arc<Tokens>,
     /// Reports.
-    pub store: Arc<dyn ReportStore>,
+    pub store: Arc<dyn Store>,
+    /// Who asked for what.
+    pub audit: Arc<Audit>,
     /// Room for calls whose question is not read yet, or that wait for their turn.
     pub openings: Arc<Admission>,
     /// Room for checks.

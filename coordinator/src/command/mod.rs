@@ -4,7 +4,11 @@ mod probe;
 mod serve;
 mod token;
 
-use std::path::{Path, PathBuf};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -13,6 +17,7 @@ use crate::{
     data_file::DataError,
     identity::IdentityError,
     serve::ServeError,
+    store::{self, Store, StoreError},
 };
 
 /// Asks probes in other networks and the caller to try the same target at the same moment, and says whose fault it is.
@@ -64,7 +69,7 @@ struct Settings {
     /// Settings, as TOML; variables such as ONLYHERE_API__LISTEN win over it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the CA, tokens and enrolled probes are kept [default: /var/lib/onlyhere-coordinator for root,
+    /// Where the CA and the state are kept [default: /var/lib/onlyhere-coordinator for root,
     /// otherwise $XDG_STATE_HOME/onlyhere-coordinator].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -82,6 +87,9 @@ pub enum CommandError {
     /// The data directory.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The state.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The CA.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -150,6 +158,25 @@ impl Settings {
         create_private(&dir).map_err(DataError::io("create", &dir))?;
         Ok(dir)
     }
+}
+
+/// Does something with the state, beside a server that may be running.
+fn with_store<T, F>(
+    settings: &Settings,
+    work: impl FnOnce(Arc<dyn Store>) -> F,
+) -> Result<T, CommandError>
+where
+    F: Future<Output = Result<T, CommandError>>,
+{
+    let (config, dir) = (settings.load()?, settings.data_dir()?);
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().map_err(CommandError::Start)?;
+    runtime.block_on(async {
+        let store = store::open(&config.store.url, &dir).await?;
+        let done = work(Arc::clone(&store)).await;
+        store.close().await;
+        done
+    })
 }
 
 fn create_private(dir: &Path) -> std::io::Result<()> {

@@ -3,14 +3,17 @@
 use clap::Subcommand;
 use onlyhere_proto::VantageName;
 
-use super::{CommandError, Settings};
-use crate::fleet::roll::Roll;
+use super::{CommandError, Settings, with_store};
+use crate::{
+    audit::By,
+    fleet::roll::{Names, Roll},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProbeCommand {
     /// List the probes that have enrolled, attached or not.
     List(Settings),
-    /// Strike a probe off; it loses its stream within seconds and can come back with a new token only.
+    /// Strike a probe off; it loses its stream within a second and can come back with a new token only.
     Revoke {
         /// The probe's name.
         name: VantageName,
@@ -29,12 +32,12 @@ impl ProbeCommand {
 }
 
 fn list(settings: &Settings) -> Result<(), CommandError> {
-    let roll = Roll::in_dir(&settings.data_dir()?);
+    let names: Names = with_store(settings, async |store| Ok(Roll::new(store).all().await?))?;
     println!(
         "{:<20} {:<8} {:<8} {:<12} {:<12} {:<25} LABELS",
         "NAME", "REGION", "COUNTRY", "AS", "CLASS", "ENROLLED"
     );
-    for (name, enrolled) in roll.all()?.iter() {
+    for (name, enrolled) in &names {
         let place = &enrolled.place;
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
         let asn = place.asn.map_or("-".into(), |asn| format!("AS{asn}"));
@@ -56,7 +59,8 @@ fn list(settings: &Settings) -> Result<(), CommandError> {
 }
 
 fn revoke(name: &VantageName, settings: &Settings) -> Result<(), CommandError> {
-    if Roll::in_dir(&settings.data_dir()?).strike(name)? {
+    let strike = async |store| Ok(Roll::new(store).strike(name, &By::operator()).await?);
+    if with_store(settings, strike)? {
         println!("revoked {name}");
         return Ok(());
     }

@@ -8,8 +8,9 @@ use std::{
 use clap::{Args, Subcommand};
 use onlyhere_proto::{Timestamp, VantageClass, VantageName};
 
-use super::{CommandError, Settings};
+use super::{CommandError, Settings, with_store};
 use crate::{
+    audit::By,
     clock,
     config::Config,
     identity::Authority,
@@ -113,7 +114,9 @@ impl Create {
             TokenKind::Client => format!("{CLIENT}{}", secret.as_str()),
             TokenKind::Admin => format!("{ADMIN}{}", secret.as_str()),
         };
-        Tokens::in_dir(&dir).add(token)?;
+        with_store(&self.settings, async |store| {
+            Ok(Tokens::new(store).add(token, &By::operator()).await?)
+        })?;
         println!("{text}");
         Ok(())
     }
@@ -195,7 +198,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn list(settings: &Settings) -> Result<(), CommandError> {
-    let tokens = Tokens::in_dir(&settings.data_dir()?).list()?;
+    let tokens = with_store(settings, async |store| {
+        Ok(Tokens::new(store).list().await?)
+    })?;
     let now = clock::now();
     println!(
         "{:<11} {:<7} {:<20} {:<10} {:<25} STATE",
@@ -223,7 +228,12 @@ fn list(settings: &Settings) -> Result<(), CommandError> {
 }
 
 fn revoke(id_or_name: &str, settings: &Settings) -> Result<(), CommandError> {
-    match Tokens::in_dir(&settings.data_dir()?).revoke(id_or_name)? {
+    let revoke = async |store| {
+        Ok(Tokens::new(store)
+            .revoke(id_or_name, &By::operator())
+            .await?)
+    };
+    match with_store(settings, revoke)? {
         0 => Err(CommandError::Usage(format!(
             "no token `{id_or_name}` that is not revoked yet; `onlyhere-coordinator token list` lists them"
         ))),

@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use onlyhere_proto::{Host, Target, limits};
 use serde::{Deserialize, Serialize};
 
+use crate::store::{Retention, sqlite};
+
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,7 +28,7 @@ pub struct Config {
     pub api: Api,
     /// Name resolution.
     pub dns: Dns,
-    /// Where reports are kept.
+    /// Where state is kept, and for how long.
     pub store: Store,
     /// How several coordinators share one fleet.
     pub bus: Bus,
@@ -82,8 +84,10 @@ pub struct Dns {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
-    /// `memory://`
+    /// `sqlite://FILE`; a relative file lies in the data directory.
     pub url: String,
+    /// How much is kept.
+    pub keep: Retention,
 }
 
 /// `[bus]`
@@ -124,7 +128,8 @@ impl Default for Api {
 impl Default for Store {
     fn default() -> Self {
         Self {
-            url: "memory://".into(),
+            url: format!("sqlite://{}", sqlite::FILE),
+            keep: Retention::default(),
         }
     }
 }
@@ -263,12 +268,13 @@ impl Config {
                 self.api.listen
             ));
         }
-        if self.store.url != "memory://" {
+        if sqlite::path_of(&self.store.url, Path::new("")).is_none() {
             return refuse(format!(
-                "store.url is `{}`, but this version keeps reports in memory only: leave store.url out",
+                "store.url is `{}`, but this version keeps its state in SQLite only: give sqlite://FILE, or leave store.url out",
                 self.store.url
             ));
         }
+        self.check_retention()?;
         if self.bus.url != "local" {
             return refuse(format!(
                 "bus.url is `{}`, but this version runs as a single coordinator: leave bus.url out",
@@ -301,6 +307,24 @@ impl Config {
             ));
         }
         self.check_controls()
+    }
+
+    /// Nothing kept at all would be no history, no report to ask for again, and no audit log.
+    fn check_retention(&self) -> Result<(), InvalidConfig> {
+        let keep = &self.store.keep;
+        let bounds = [
+            ("reports", keep.reports),
+            ("reports_days", keep.reports_days),
+            ("reports_mib", keep.reports_mib),
+            ("audit", keep.audit),
+            ("audit_days", keep.audit_days),
+        ];
+        match bounds.iter().find(|(_, bound)| *bound == 0) {
+            None => Ok(()),
+            Some((key, _)) => Err(InvalidConfig::Conflict(format!(
+                "store.keep.{key} is 0, but something must be kept: give 1 or more"
+            ))),
+        }
     }
 
     fn check_controls(&self) -> Result<(), InvalidConfig> {
@@ -496,7 +520,18 @@ mod tests {
             (
                 "[store]\nurl = 'postgres://db'",
                 &[],
-                "keeps reports in memory only",
+                "keeps its state in SQLite only",
+            ),
+            ("[store]\nurl = 'sqlite://'", &[], "give sqlite://FILE"),
+            (
+                "[store.keep]\nreports_days = 0",
+                &[],
+                "store.keep.reports_days is 0",
+            ),
+            (
+                "[store.keep]\nforever = true",
+                &[],
+                "c.toml: unknown key `store.keep.forever`",
             ),
             (
                 "[bus]\nurl = 'nats://bus'",

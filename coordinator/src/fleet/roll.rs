@@ -2,19 +2,23 @@
 //!
 //! Who is struck off, or enrolled anew with another key, cannot attach any more, whatever certificate it still holds.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use onlyhere_proto::{Timestamp, VantageName};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    data_file::{DataError, DataFile},
+    audit::{Act, By, Event},
+    clock,
     place::Place,
+    store::{Change, Committed, Revocation, Store, StoreError},
     tokens::Token,
 };
 
 /// Probes of one coordinator at most.
 const LONGEST: usize = 20_000;
+/// How often a change is tried again when others change the same name at that moment.
+const TRIES: usize = 100;
 
 /// What is kept of an enrolled probe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,44 +51,95 @@ pub enum NameRefused {
     /// No more probes.
     #[error("this coordinator has as many probes as it can have ({LONGEST})")]
     Full,
+    /// The key was struck off.
+    #[error(
+        "this key was revoked; make a new one: remove the probe's data directory and join again"
+    )]
+    Revoked,
 }
 
-/// The file `probes.json` of the data directory.
-#[derive(Debug)]
+/// All enrolled probes, in the store.
+#[derive(Debug, Clone)]
 pub struct Roll {
-    file: DataFile<Names>,
+    store: Arc<dyn Store>,
 }
 
 impl Roll {
-    /// That of a data directory.
-    pub fn in_dir(dir: &Path) -> Self {
-        Self {
-            file: DataFile::new(dir, "probes.json"),
-        }
+    /// That of a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
     }
 
     /// Everyone.
-    pub fn all(&self) -> Result<Arc<Names>, DataError> {
-        self.file.current()
+    pub async fn all(&self) -> Result<Names, StoreError> {
+        self.store.probes().await
     }
 
-    /// Enters a probe, if the name is still to be had.
-    pub fn enter(
+    /// The probe of a name.
+    pub async fn get(&self, name: &VantageName) -> Result<Option<Enrolled>, StoreError> {
+        self.store.probe(name).await
+    }
+
+    /// A number that is another one after every change, whoever made it.
+    pub async fn version(&self) -> Result<i64, StoreError> {
+        self.store.roll_version().await
+    }
+
+    /// Enters a probe, if the name is still to be had; it is on the roll for good when this returns.
+    pub async fn enter(
         &self,
         name: &VantageName,
         token: &Token,
         enrolled: Enrolled,
-    ) -> Result<Result<(), NameRefused>, DataError> {
-        self.file.update(|names| {
-            let granted = grant(names, token, Some(name))?;
-            names.insert(granted, enrolled);
-            Ok(())
-        })
+        by: &By,
+    ) -> Result<Result<(), NameRefused>, StoreError> {
+        for _ in 0..TRIES {
+            if self.store.is_revoked(&enrolled.key_sha256).await? {
+                return Ok(Err(NameRefused::Revoked));
+            }
+            let names = self.all().await?;
+            let granted = match grant(&names, token, Some(name)) {
+                Ok(granted) => granted,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            let token = format!("token {}", token.title());
+            let act = Event::new(Act::ProbeEnrolled, by.clone(), granted.as_str(), &token);
+            let entered = Change::Probe {
+                was: names.get(&granted).cloned(),
+                now: Some(enrolled.clone()),
+                name: granted,
+            };
+            let changes = vec![entered, Change::Audit(act)];
+            if self.store.commit(changes).await? == Committed::Done {
+                return Ok(Ok(()));
+            }
+        }
+        Err(StoreError::Contended)
     }
 
-    /// Strikes a probe off; says whether it was there.
-    pub fn strike(&self, name: &VantageName) -> Result<bool, DataError> {
-        self.file.update(|names| names.remove(name).is_some())
+    /// Strikes a probe off, and its key for ever; says whether it was there.
+    pub async fn strike(&self, name: &VantageName, by: &By) -> Result<bool, StoreError> {
+        for _ in 0..TRIES {
+            let Some(was) = self.get(name).await? else {
+                return Ok(false);
+            };
+            let act = Event::new(Act::ProbeRevoked, by.clone(), name.as_str(), "");
+            let revocation = Revocation {
+                key_sha256: was.key_sha256.clone(),
+                probe: name.clone(),
+                at: clock::now(),
+            };
+            let struck = Change::Probe {
+                name: name.clone(),
+                was: Some(was),
+                now: None,
+            };
+            let changes = vec![struck, Change::Revocation(revocation), Change::Audit(act)];
+            if self.store.commit(changes).await? == Committed::Done {
+                return Ok(true);
+            }
+        }
+        Err(StoreError::Contended)
     }
 }
 
@@ -171,17 +226,29 @@ mod tests {
         );
     }
 
-    #[test]
-    fn who_is_struck_off_is_gone_for_a_running_server() {
+    #[tokio::test]
+    async fn who_is_struck_off_is_gone_for_a_running_server_and_its_key_never_comes_back() {
         let dir = tempfile::tempdir().unwrap();
-        let (serving, elsewhere) = (Roll::in_dir(dir.path()), Roll::in_dir(dir.path()));
-        serving
-            .enter(&name("fra"), &token("fra", Some(1)), enrolled())
-            .unwrap()
-            .unwrap();
-        assert!(serving.all().unwrap().contains_key(&name("fra")));
-        assert!(elsewhere.strike(&name("fra")).unwrap());
-        assert!(!elsewhere.strike(&name("fra")).unwrap());
-        assert!(serving.all().unwrap().is_empty());
+        let url = crate::config::Store::default().url;
+        let open = async || Roll::new(crate::store::open(&url, dir.path()).await.unwrap());
+        let (serving, elsewhere) = (open().await, open().await);
+        let (fra, by) = (name("fra"), By::operator());
+        let enter = async |key: &str| {
+            let enrolled = Enrolled {
+                key_sha256: key.into(),
+                ..enrolled()
+            };
+            let token = token("fra", Some(1));
+            serving.enter(&fra, &token, enrolled, &by).await.unwrap()
+        };
+        assert_eq!(enter("00").await, Ok(()));
+        assert!(serving.all().await.unwrap().contains_key(&fra));
+        let version = serving.version().await.unwrap();
+        assert!(elsewhere.strike(&fra, &by).await.unwrap());
+        assert!(!elsewhere.strike(&fra, &by).await.unwrap());
+        assert!(serving.all().await.unwrap().is_empty());
+        assert_ne!(serving.version().await.unwrap(), version);
+        assert_eq!(enter("00").await, Err(NameRefused::Revoked));
+        assert_eq!(enter("01").await, Ok(()));
     }
 }

@@ -17,11 +17,12 @@ use super::{
     roll::{Enrolled, Roll, grant},
 };
 use crate::{
+    audit::{Act, Audit, By, Event as Entry},
     clock,
-    data_file::DataError,
     identity::{Authority, IdentityError, Peer},
     listen::Connection,
-    tokens::{Refused, Token, TokenKind, Tokens},
+    store::StoreError,
+    tokens::{Refused, SecretHash, Token, TokenKind, Tokens},
 };
 
 /// Orders that may wait for one probe.
@@ -42,6 +43,8 @@ pub struct ProbePort {
     pub tokens: Arc<Tokens>,
     /// Who is enrolled.
     pub roll: Arc<Roll>,
+    /// Who was turned away.
+    pub audit: Arc<Audit>,
 }
 
 #[tonic::async_trait]
@@ -51,15 +54,17 @@ impl ProbeService for ProbePort {
         request: Request<wire::EnrolRequest>,
     ) -> Result<Response<wire::EnrolResponse>, Status> {
         let remote = connection(&request)?.remote;
-        let port = self.clone();
+        let by = By::stranger(remote);
         let request = request.into_inner();
-        // The files are locked and synced to disk, which may take a while.
-        let enrolled = tokio::task::spawn_blocking(move || port.enrol_now(&request))
-            .await
-            .map_err(|_| Status::internal("enrolment failed"))?;
+        let enrolled = self.enrol_now(&request, &by).await;
         match &enrolled {
             Ok(response) => tracing::info!(%remote, probe = response.name, "enrolled"),
-            Err(status) => tracing::warn!(%remote, why = status.message(), "enrolment refused"),
+            Err(status) => {
+                tracing::warn!(%remote, why = status.message(), "enrolment refused");
+                let subject = shown_token(&request.secret);
+                let entry = Entry::new(Act::JoinRefused, by, &subject, status.message());
+                self.audit.record(entry).await;
+            }
         }
         enrolled.map(Response::new)
     }
@@ -75,7 +80,7 @@ impl ProbeService for ProbePort {
         let peer = connection.probe.as_ref().ok_or_else(|| {
             Status::unauthenticated("attaching needs the certificate that enrolment gave")
         })?;
-        let vantage = self.vantage(peer, connection.remote)?;
+        let vantage = self.vantage(peer, connection.remote).await?;
         warn_of_end(peer);
         let (orders, waiting) = mpsc::channel(ORDERS);
         let line = Line::new(vantage, {
@@ -85,6 +90,7 @@ impl ProbeService for ProbePort {
         let line = Arc::new(line.with_key(peer.key_sha256.clone()));
         let session = Session {
             fleet: Arc::clone(&self.fleet),
+            roll: Arc::clone(&self.roll),
             line: Arc::clone(&line),
             orders,
         };
@@ -107,7 +113,11 @@ fn warn_of_end(peer: &Peer) {
 }
 
 impl ProbePort {
-    fn enrol_now(&self, request: &wire::EnrolRequest) -> Result<wire::EnrolResponse, Status> {
+    async fn enrol_now(
+        &self,
+        request: &wire::EnrolRequest,
+        by: &By,
+    ) -> Result<wire::EnrolResponse, Status> {
         let wish: Option<VantageName> = match request.name.as_str() {
             "" => None,
             name => Some(
@@ -117,8 +127,8 @@ impl ProbePort {
         };
         let now = clock::now();
         let token = self.tokens.find(&request.secret, &[TokenKind::Probe], now);
-        let token = token.map_err(unreadable)?.map_err(refused)?;
-        let names = self.roll.all().map_err(unreadable)?;
+        let token = token.await.map_err(unreadable)?.map_err(refused)?;
+        let names = self.roll.all().await.map_err(unreadable)?;
         let name = grant(&names, &token, wish.as_ref()).map_err(name_refused)?;
         let signed = self
             .authority
@@ -128,6 +138,7 @@ impl ProbePort {
         let token: Token = self
             .tokens
             .spend(&request.secret, &[TokenKind::Probe], now)
+            .await
             .map_err(unreadable)?
             .map_err(refused)?;
         let enrolled = Enrolled {
@@ -138,7 +149,8 @@ impl ProbePort {
         };
         let entered = self
             .roll
-            .enter(&name, &token, enrolled)
+            .enter(&name, &token, enrolled, by)
+            .await
             .map_err(unreadable)?;
         entered.map_err(name_refused)?;
         Ok(wire::EnrolResponse {
@@ -148,11 +160,9 @@ impl ProbePort {
     }
 
     /// Who the roll says that this is.
-    fn vantage(&self, peer: &Peer, remote: std::net::IpAddr) -> Result<Vantage, Status> {
-        let names = self.roll.all().map_err(unreadable)?;
-        let enrolled = names
-            .get(&peer.name)
-            .filter(|e| e.key_sha256 == peer.key_sha256);
+    async fn vantage(&self, peer: &Peer, remote: std::net::IpAddr) -> Result<Vantage, Status> {
+        let enrolled = self.roll.get(&peer.name).await.map_err(unreadable)?;
+        let enrolled = enrolled.filter(|e| e.key_sha256 == peer.key_sha256);
         let Some(enrolled) = enrolled else {
             tracing::warn!(probe = %peer.name, %remote, "attach refused: not on the roll with this key");
             return Err(Status::permission_denied(
@@ -163,9 +173,15 @@ impl ProbePort {
     }
 }
 
-fn unreadable(error: DataError) -> Status {
-    tracing::error!(%error, "the data directory cannot be used");
-    Status::internal("the coordinator cannot use its data directory; its log says why")
+/// What is known of a token that was presented in vain: its short name, which tells nothing of the secret.
+fn shown_token(secret: &str) -> String {
+    SecretHash::of_presented(secret)
+        .map_or("no token".into(), |hash| format!("token {}", hash.id()))
+}
+
+fn unreadable(error: StoreError) -> Status {
+    tracing::error!(%error, "the store cannot be used");
+    Status::internal("the coordinator cannot use its store; its log says why")
 }
 
 fn refused(refused: Refused) -> Status {
@@ -237,6 +253,7 @@ fn until_ended(
 /// One attached probe.
 struct Session {
     fleet: Arc<Fleet>,
+    roll: Arc<Roll>,
     line: Arc<Line>,
     orders: mpsc::Sender<Result<wire::AttachResponse, Status>>,
 }
@@ -262,6 +279,10 @@ impl Session {
             message: Some(ToProbe::Welcome(welcome)),
         }));
         self.fleet.attach(&self.line);
+        // Who was struck off between the look at the roll and this moment is not seen by the watch.
+        if !self.is_on_the_roll().await {
+            self.line.end(End::StruckOff);
+        }
         tracing::info!(%probe, remote = ?self.line.vantage().public_address,
             version = limits::plain_text(&hello.version, 64), "attached");
         tokio::select! {
@@ -279,6 +300,17 @@ impl Session {
         // Whatever the reason: nobody may be asked over this line again.
         self.line.end(End::Closed);
         self.fleet.detach(&self.line);
+    }
+
+    async fn is_on_the_roll(&self) -> bool {
+        match self.roll.get(self.line.name()).await {
+            Ok(enrolled) => enrolled
+                .is_some_and(|enrolled| self.line.key_sha256() == Some(&enrolled.key_sha256)),
+            Err(error) => {
+                tracing::error!(%error, "the roll of probes cannot be read");
+                false
+            }
+        }
     }
 
     async fn read(&self, inbound: &mut Streaming<wire::AttachRequest>) -> Result<(), Offence> {
@@ -310,17 +342,31 @@ impl Session {
     }
 }
 
-/// Ends the lines of probes that are not on the roll any more, or with another key.
+/// Ends the lines of probes that are not on the roll any more, or with another key. Whoever changes the roll, be it
+/// another process, is noticed at the next tick; the roll itself is read only when it has changed.
 pub async fn watch_roll(port: ProbePort, every: Duration) -> Infallible {
     let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut seen = None;
     loop {
         ticks.tick().await;
-        match port.roll.all() {
-            Ok(names) => port.fleet.retain(End::StruckOff, |line| {
-                let enrolled = names.get(line.name());
-                enrolled.is_some_and(|e| line.key_sha256() == Some(&e.key_sha256))
-            }),
+        match end_struck_off(&port, seen).await {
+            Ok(version) => seen = Some(version),
             Err(error) => tracing::error!(%error, "the roll of probes cannot be read"),
         }
     }
+}
+
+/// The version of the roll that the lines now agree with.
+async fn end_struck_off(port: &ProbePort, seen: Option<i64>) -> Result<i64, StoreError> {
+    // The version first: what changes after that is seen the next time.
+    let version = port.roll.version().await?;
+    if seen != Some(version) {
+        let names = port.roll.all().await?;
+        port.fleet.retain(End::StruckOff, |line| {
+            let enrolled = names.get(line.name());
+            enrolled.is_some_and(|e| line.key_sha256() == Some(&e.key_sha256))
+        });
+    }
+    Ok(version)
 }

@@ -1,20 +1,20 @@
 //! Tokens: what lets a probe enrol and a person ask.
 //!
-//! They stand in `tokens.json` of the data directory, hashed, so that `token create` works before and while the
-//! coordinator serves; the server notices a changed file at the next token it is shown.
+//! They stand in the store, hashed, so that `token create` works before and while the coordinator serves; what another
+//! process changes counts from the next time that a token is shown.
 
 mod scope;
 mod secret;
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, sync::Arc};
 
 use onlyhere_proto::{Timestamp, VantageName};
 use serde::{Deserialize, Serialize};
-use subtle::Choice;
 
 use crate::{
-    data_file::{DataError, DataFile},
+    audit::{Act, By, Event},
     place::Place,
+    store::{Change, Committed, Store, StoreError},
 };
 
 pub use scope::Scope;
@@ -22,6 +22,8 @@ pub use secret::{ADMIN, CLIENT, JOIN, JoinToken, Secret, SecretHash, bearer_secr
 
 /// Tokens kept at most; expired and spent ones make room.
 const KEPT: usize = 10_000;
+/// How often a change is tried again when others change the same token at that moment.
+const TRIES: usize = 100;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -102,6 +104,11 @@ impl Token {
         self.kind.scopes()
     }
 
+    /// Id and name, for lists and logs.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.id, self.name)
+    }
+
     /// Why it is refused now; `Ok` when it is not.
     pub fn usable(&self, now: Timestamp) -> Result<(), Refused> {
         if self.revoked {
@@ -147,89 +154,131 @@ impl Refused {
 }
 
 /// All tokens.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tokens {
-    file: DataFile<Vec<Token>>,
+    store: Arc<dyn Store>,
 }
 
 impl Tokens {
-    /// Those of a data directory.
-    pub fn in_dir(dir: &Path) -> Self {
-        Self {
-            file: DataFile::new(dir, "tokens.json"),
-        }
+    /// Those of a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
     }
 
-    /// Every token.
-    pub fn list(&self) -> Result<Vec<Token>, DataError> {
-        Ok(self.file.current()?.to_vec())
+    /// Every token, the oldest first.
+    pub async fn list(&self) -> Result<Vec<Token>, StoreError> {
+        self.store.tokens().await
     }
 
     /// Adds one; dead ones go first when there are very many.
-    pub fn add(&self, token: Token) -> Result<(), DataError> {
-        self.file.update(|tokens| {
-            if tokens.len() >= KEPT {
-                tokens.retain(|t| t.usable(token.created_at).is_ok());
-            }
-            tokens.push(token);
-        })
+    pub async fn add(&self, token: Token, by: &By) -> Result<(), StoreError> {
+        let mut changes = Vec::new();
+        let all = self.store.tokens().await?;
+        if all.len() >= KEPT {
+            let dead = all
+                .into_iter()
+                .filter(|t| t.usable(token.created_at).is_err());
+            changes.extend(dead.map(|token| Change::Token {
+                was: Some(token),
+                now: None,
+            }));
+        }
+        let act = Event::new(
+            Act::TokenCreated,
+            by.clone(),
+            &token.title(),
+            token.kind.label(),
+        );
+        changes.push(Change::Audit(act));
+        changes.push(Change::Token {
+            was: None,
+            now: Some(token),
+        });
+        match self.store.commit(changes).await? {
+            Committed::Done => Ok(()),
+            Committed::Conflict => Err(StoreError::Contended),
+        }
     }
 
     /// Withdraws every token of this id or name that is not withdrawn yet; says how many.
-    pub fn revoke(&self, id_or_name: &str) -> Result<usize, DataError> {
-        self.file.update(|tokens| {
-            let meant = tokens
-                .iter_mut()
-                .filter(|t| !t.revoked && (t.id == id_or_name || t.name.as_str() == id_or_name));
-            meant.map(|token| token.revoked = true).count()
-        })
+    pub async fn revoke(&self, id_or_name: &str, by: &By) -> Result<usize, StoreError> {
+        for _ in 0..TRIES {
+            let mut meant = self.store.tokens().await?;
+            meant.retain(|t| !t.revoked && (t.id == id_or_name || t.name.as_str() == id_or_name));
+            let count = meant.len();
+            let changes = meant.into_iter().flat_map(|was| {
+                let act = Event::new(Act::TokenRevoked, by.clone(), &was.title(), "");
+                let now = Token {
+                    revoked: true,
+                    ..was.clone()
+                };
+                let change = Change::Token {
+                    was: Some(was),
+                    now: Some(now),
+                };
+                [change, Change::Audit(act)]
+            });
+            if count == 0 || self.store.commit(changes.collect()).await? == Committed::Done {
+                return Ok(count);
+            }
+        }
+        Err(StoreError::Contended)
     }
 
     /// The token of a secret, if it is of one of these kinds and usable now. Spends nothing.
-    pub fn find(
+    pub async fn find(
         &self,
         secret: &str,
         kinds: &[TokenKind],
         now: Timestamp,
-    ) -> Result<Result<Token, Refused>, DataError> {
-        let tokens = self.file.current()?;
-        Ok(position(&tokens, secret, kinds).and_then(|at| {
-            tokens[at].usable(now)?;
-            Ok(tokens[at].clone())
-        }))
+    ) -> Result<Result<Token, Refused>, StoreError> {
+        let found = self.of_secret(secret, kinds).await?;
+        Ok(found.and_then(|token| token.usable(now).map(|()| token)))
     }
 
-    /// The same, and spends one use when uses are counted.
-    pub fn spend(
+    /// The same, and spends one use when uses are counted; the use is spent for good when this returns.
+    pub async fn spend(
         &self,
         secret: &str,
         kinds: &[TokenKind],
         now: Timestamp,
-    ) -> Result<Result<Token, Refused>, DataError> {
-        match self.find(secret, kinds, now)? {
-            Ok(token) if token.uses_left.is_some() => self.file.update(|tokens| {
-                let at = position(tokens, secret, kinds)?;
-                let token = &mut tokens[at];
-                token.usable(now)?;
-                token.uses_left = token.uses_left.map(|uses| uses - 1);
-                Ok(token.clone())
-            }),
-            other => Ok(other),
+    ) -> Result<Result<Token, Refused>, StoreError> {
+        for _ in 0..TRIES {
+            let was = match self.find(secret, kinds, now).await? {
+                Ok(token) if token.uses_left.is_some() => token,
+                other => return Ok(other),
+            };
+            let token = Token {
+                uses_left: was.uses_left.map(|uses| uses.saturating_sub(1)),
+                ..was.clone()
+            };
+            let spent = Change::Token {
+                was: Some(was),
+                now: Some(token.clone()),
+            };
+            if self.store.commit(vec![spent]).await? == Committed::Done {
+                return Ok(Ok(token));
+            }
         }
+        Err(StoreError::Contended)
     }
-}
 
-/// Compares with every token, so that the time tells nothing.
-fn position(tokens: &[Token], secret: &str, kinds: &[TokenKind]) -> Result<usize, Refused> {
-    let presented = SecretHash::of_presented(secret).ok_or(Refused::Unknown)?;
-    let mut found = None;
-    for (at, token) in tokens.iter().enumerate() {
-        let right_kind = Choice::from(u8::from(kinds.contains(&token.kind)));
-        if bool::from(token.secret_sha256.is(&presented) & right_kind) {
-            found = Some(at);
-        }
+    /// Looked up by its id, which is a part of the hash and tells nothing of the secret; the whole hash is then compared
+    /// without telling by the time where the two differ.
+    async fn of_secret(
+        &self,
+        secret: &str,
+        kinds: &[TokenKind],
+    ) -> Result<Result<Token, Refused>, StoreError> {
+        let Some(presented) = SecretHash::of_presented(secret) else {
+            return Ok(Err(Refused::Unknown));
+        };
+        let token = self.store.token(&presented.id()).await?;
+        let right = token.filter(|token| {
+            bool::from(token.secret_sha256.is(&presented)) && kinds.contains(&token.kind)
+        });
+        Ok(right.ok_or(Refused::Unknown))
     }
-    found.ok_or(Refused::Unknown)
 }
 
 #[cfg(test)]
@@ -239,89 +288,91 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_000_000);
     const LATER: Timestamp = Timestamp(2_000_000);
 
-    fn tokens() -> (tempfile::TempDir, Tokens) {
+    async fn tokens() -> (tempfile::TempDir, Tokens) {
         let dir = tempfile::tempdir().unwrap();
-        let tokens = Tokens::in_dir(dir.path());
+        let tokens = in_dir(&dir).await;
         (dir, tokens)
     }
 
-    fn probe_token(tokens: &Tokens, uses: Option<u32>) -> Secret {
+    async fn in_dir(dir: &tempfile::TempDir) -> Tokens {
+        let url = crate::config::Store::default().url;
+        Tokens::new(crate::store::open(&url, dir.path()).await.unwrap())
+    }
+
+    async fn probe_token(tokens: &Tokens, uses: Option<u32>) -> Secret {
         let (token, secret) = Token::generate(TokenKind::Probe, "fra1".parse().unwrap(), NOW);
-        tokens
-            .add(Token {
-                uses_left: uses,
-                expires_at: Some(LATER),
-                ..token
-            })
-            .unwrap();
+        let token = Token {
+            uses_left: uses,
+            expires_at: Some(LATER),
+            ..token
+        };
+        tokens.add(token, &By::operator()).await.unwrap();
         secret
     }
 
-    #[test]
-    fn a_token_is_good_for_its_kind_its_uses_and_its_time() {
-        let (_dir, tokens) = tokens();
-        let secret = probe_token(&tokens, Some(2));
-        let spend = |kind, now| {
-            tokens
-                .spend(secret.as_str(), &[kind], now)
-                .unwrap()
-                .map(|t| t.uses_left)
+    #[tokio::test]
+    async fn a_token_is_good_for_its_kind_its_uses_and_its_time() {
+        let (_dir, tokens) = tokens().await;
+        let secret = probe_token(&tokens, Some(2)).await;
+        let spend = async |kind, now| {
+            let spent = tokens.spend(secret.as_str(), &[kind], now).await;
+            spent.unwrap().map(|t| t.uses_left)
         };
-        assert_eq!(spend(TokenKind::Client, NOW), Err(Refused::Unknown));
-        assert_eq!(spend(TokenKind::Probe, LATER), Err(Refused::Expired));
-        assert_eq!(spend(TokenKind::Probe, NOW), Ok(Some(1)));
-        assert_eq!(spend(TokenKind::Probe, NOW), Ok(Some(0)));
-        assert_eq!(spend(TokenKind::Probe, NOW), Err(Refused::Spent));
-        assert_eq!(
-            tokens.spend("wrong", &[TokenKind::Probe], NOW).unwrap(),
-            Err(Refused::Unknown)
-        );
+        assert_eq!(spend(TokenKind::Client, NOW).await, Err(Refused::Unknown));
+        assert_eq!(spend(TokenKind::Probe, LATER).await, Err(Refused::Expired));
+        assert_eq!(spend(TokenKind::Probe, NOW).await, Ok(Some(1)));
+        assert_eq!(spend(TokenKind::Probe, NOW).await, Ok(Some(0)));
+        assert_eq!(spend(TokenKind::Probe, NOW).await, Err(Refused::Spent));
+        let wrong = tokens.spend("wrong", &[TokenKind::Probe], NOW).await;
+        assert_eq!(wrong.unwrap(), Err(Refused::Unknown));
     }
 
-    #[test]
-    fn a_revoked_token_is_refused_by_a_server_that_knew_it() {
-        let (dir, serving) = tokens();
-        let secret = probe_token(&serving, None);
-        let find = || {
-            serving
+    #[tokio::test]
+    async fn a_revoked_token_is_refused_by_a_server_that_knew_it() {
+        let (dir, serving) = tokens().await;
+        let secret = probe_token(&serving, None).await;
+        let find = async || {
+            let found = serving
                 .find(secret.as_str(), &[TokenKind::Probe], NOW)
-                .unwrap()
-                .map(|_| ())
+                .await;
+            found.unwrap().map(|_| ())
         };
-        assert_eq!(find(), Ok(()));
-        let elsewhere = Tokens::in_dir(dir.path());
-        assert_eq!(elsewhere.revoke("fra1").unwrap(), 1);
-        assert_eq!(elsewhere.revoke("fra1").unwrap(), 0);
-        assert_eq!(find(), Err(Refused::Revoked));
+        assert_eq!(find().await, Ok(()));
+        let elsewhere = in_dir(&dir).await;
+        let by = By::operator();
+        assert_eq!(elsewhere.revoke("fra1", &by).await.unwrap(), 1);
+        assert_eq!(elsewhere.revoke("fra1", &by).await.unwrap(), 0);
+        assert_eq!(find().await, Err(Refused::Revoked));
     }
 
-    #[test]
-    fn the_file_holds_no_secret() {
-        let (dir, tokens) = tokens();
-        let secret = probe_token(&tokens, None);
-        let text = std::fs::read_to_string(dir.path().join("tokens.json")).unwrap();
-        assert!(text.contains("fra1") && !text.contains(secret.as_str()));
+    #[tokio::test]
+    async fn no_file_holds_the_secret() {
+        let (dir, tokens) = tokens().await;
+        let secret = probe_token(&tokens, None).await;
+        let mut holds_the_name = false;
+        for file in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            let holds = |text: &str| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+            holds_the_name |= holds("fra1");
+            assert!(!holds(secret.as_str()));
+        }
+        assert!(holds_the_name);
     }
 
-    #[test]
-    fn one_use_is_one_use_for_many_at_once() {
-        let (dir, tokens) = tokens();
-        let secret = probe_token(&tokens, Some(1));
-        let granted = std::sync::atomic::AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    let tokens = Tokens::in_dir(dir.path());
-                    if tokens
-                        .spend(secret.as_str(), &[TokenKind::Probe], NOW)
-                        .unwrap()
-                        .is_ok()
-                    {
-                        granted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        assert_eq!(granted.into_inner(), 1);
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_use_is_one_use_for_many_at_once() {
+        let (dir, first) = tokens().await;
+        let secret = probe_token(&first, Some(1)).await;
+        let mut tries = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let tokens = in_dir(&dir).await;
+            let secret = secret.as_str().to_owned();
+            tries.spawn(async move {
+                let spent = tokens.spend(&secret, &[TokenKind::Probe], NOW).await;
+                spent.unwrap().is_ok()
+            });
+        }
+        let granted = tries.join_all().await;
+        assert_eq!(granted.iter().filter(|granted| **granted).count(), 1);
     }
 }

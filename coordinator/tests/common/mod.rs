@@ -8,11 +8,14 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use onlyhere_coordinator::{
-    Listeners, clock,
+    Listeners,
+    audit::By,
+    clock,
     config::Config,
     identity::{Authority, SERVER_NAME},
     place::Place,
     serve,
+    store::{self, Store},
     tokens::{CLIENT, Secret, Token, TokenKind, Tokens},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
@@ -69,7 +72,7 @@ impl Coordinator {
     }
 
     /// A token as `token create` makes it, changed as a test needs it; gives the secret.
-    pub fn token(
+    pub async fn token(
         &self,
         kind: TokenKind,
         name: &str,
@@ -82,21 +85,26 @@ impl Coordinator {
             uses_left: single,
             ..token
         });
-        Tokens::in_dir(self.data_dir()).add(token).unwrap();
+        let tokens = Tokens::new(self.store().await);
+        tokens.add(token, &By::operator()).await.unwrap();
         secret
     }
 
-    pub fn probe_token(&self, name: &str, place: Place) -> Secret {
+    pub async fn probe_token(&self, name: &str, place: Place) -> Secret {
         self.token(TokenKind::Probe, name, |token| Token { place, ..token })
+            .await
     }
 
     /// A client token's text.
-    pub fn client_token(&self) -> String {
-        format!(
-            "{CLIENT}{}",
-            self.token(TokenKind::Client, "tester", |token| token)
-                .as_str()
-        )
+    pub async fn client_token(&self) -> String {
+        let secret = self.token(TokenKind::Client, "tester", |token| token).await;
+        format!("{CLIENT}{}", secret.as_str())
+    }
+
+    /// The store, as another process opens it beside the server.
+    pub async fn store(&self) -> Arc<dyn Store> {
+        let url = Config::default().store.url;
+        store::open(&url, self.data_dir()).await.unwrap()
     }
 
     pub fn authority(&self) -> Authority {
@@ -145,7 +153,7 @@ impl Coordinator {
 
     /// Waits until exactly these probes are attached.
     pub async fn wait_for(&self, names: &[&str]) {
-        let token = self.client_token();
+        let token = self.client_token().await;
         let mut names = names.to_vec();
         names.sort_unstable();
         within(async {

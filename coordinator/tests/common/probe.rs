@@ -184,7 +184,7 @@ pub async fn start(coordinator: &Coordinator, name: &str, asn: u32, manner: Mann
         asn: Some(asn),
         ..Place::default()
     };
-    let secret: Secret = coordinator.probe_token(name, place);
+    let secret: Secret = coordinator.probe_token(name, place).await;
     let identity = enrol(coordinator, secret.as_str(), "").await.unwrap();
     let stream = attach(coordinator, &identity).await.unwrap();
     let (cancelled, cancellations) = mpsc::unbounded_channel();
