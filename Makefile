@@ -14,9 +14,11 @@ REPEAT ?= 1
 JOBS ?= 2
 LOAD ?=
 FILTER ?=
+KILLS ?= 200
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-unit test-lab bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
+.PHONY: help build demo test test-unit test-lab test-durability bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
 	shell-lint unused-deps build-tools demo-services lab-services lint-tools clean
 
 help: ## Show what can be made
@@ -39,6 +41,9 @@ test-unit: build-tools lab-services ## All tests but the lab's scenarios
 
 test-lab: build lab-services ## The lab's scenarios: REPEAT=1 JOBS=2 FILTER=name LOAD=1
 	deploy/dev/run-lab.sh --repeat $(REPEAT) --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(if $(LOAD),--load)
+
+test-durability: build-tools ## Kill the coordinator 200 times while it serves: KILLS= SEED=
+	ONLYHERE_KILLS=$(KILLS) ONLYHERE_SEED=$(SEED) cargo test $(LOCKED) -p onlyhere-coordinator --test durability -- --nocapture
 
 bench: build-tools ## Measure how fast the diagnosis and the probes are
 	cargo bench $(LOCKED) -p onlyhere-diagnosis -p onlyhere-probe-node --bench speed --bench connect

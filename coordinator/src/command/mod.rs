@@ -1,5 +1,7 @@
 //! The command line: what can be asked of the program, and where each of it is done.
 
+mod audit;
+mod backup;
 mod probe;
 mod serve;
 mod token;
@@ -17,7 +19,7 @@ use crate::{
     data_file::DataError,
     identity::IdentityError,
     serve::ServeError,
-    store::{self, Store, StoreError},
+    store::{self, Store, StoreError, sqlite::backup::BackupError},
 };
 
 /// Asks probes in other networks and the caller to try the same target at the same moment, and says whose fault it is.
@@ -50,6 +52,12 @@ enum Command {
     /// Probes that have enrolled.
     #[command(subcommand)]
     Probe(probe::ProbeCommand),
+    /// Who did what: every check and every administrative act, the latest last.
+    Audit(audit::AuditArguments),
+    /// Write state and certificate authority to a new file, while the coordinator serves.
+    Backup(backup::Backup),
+    /// Bring back a backup; what is there is kept under another name.
+    Restore(backup::Restore),
     /// The settings in force.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -90,6 +98,9 @@ pub enum CommandError {
     /// The state.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A backup.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The CA.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -116,6 +127,7 @@ impl CommandError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Config(_) => 2,
+            Self::Backup(BackupError::Exists(_) | BackupError::NotABackup { .. }) => 2,
             _ => 1,
         }
     }
@@ -128,6 +140,9 @@ impl Arguments {
             Command::Serve(settings) => serve::run(&settings),
             Command::Token(command) => command.run(),
             Command::Probe(command) => command.run(),
+            Command::Audit(arguments) => arguments.run(),
+            Command::Backup(arguments) => arguments.run(),
+            Command::Restore(arguments) => arguments.run(),
             Command::Config(ConfigCommand::Check(settings)) => {
                 settings.load()?;
                 println!("the settings are in order");
@@ -169,14 +184,18 @@ where
     F: Future<Output = Result<T, CommandError>>,
 {
     let (config, dir) = (settings.load()?, settings.data_dir()?);
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().build().map_err(CommandError::Start)?;
-    runtime.block_on(async {
+    block_on(async {
         let store = store::open(&config.store.url, &dir).await?;
         let done = work(Arc::clone(&store)).await;
         store.close().await;
         done
     })
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().map_err(CommandError::Start)?;
+    runtime.block_on(work)
 }
 
 fn create_private(dir: &Path) -> std::io::Result<()> {

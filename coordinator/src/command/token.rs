@@ -179,7 +179,7 @@ fn outward_address(listen: SocketAddr) -> Option<SocketAddr> {
     ))
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || "a time is a number and a unit (s, m, h, d), as in 30m, 24h or 7d".to_owned();
     let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(at);
@@ -193,7 +193,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.parse().map_err(|_| wrong())?;
     match number.checked_mul(seconds) {
         Some(total @ 1..=3_153_600_000) => Ok(Duration::from_secs(total)),
-        _ => Err("a token lives from a second to a hundred years".into()),
+        _ => Err("a time is from a second to a hundred years".into()),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod error;
 mod question;
+pub mod restore;
 pub mod sqlite;
 mod takeover;
 

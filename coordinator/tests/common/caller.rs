@@ -114,9 +114,15 @@ impl Check {
     }
 
     /// Answers every request with what a vantage sees when every stage ends like this, until the stream ends.
-    pub async fn follow(mut self, outcome: Outcome) -> Result<Told, Status> {
+    pub async fn follow(self, outcome: Outcome) -> Result<Told, Status> {
+        let mut told = Told::default();
+        self.follow_into(outcome, &mut told).await?;
+        Ok(told)
+    }
+
+    /// The same; what was told before a failure is not lost.
+    pub async fn follow_into(mut self, outcome: Outcome, told: &mut Told) -> Result<(), Status> {
         within(async move {
-            let mut told = Told::default();
             let mut first = None;
             while let Some(message) = self.hear().await? {
                 match message {
@@ -159,7 +165,7 @@ impl Check {
                     }
                 }
             }
-            Ok(told)
+            Ok(())
         })
         .await
     }

@@ -3,6 +3,7 @@
 
 pub mod caller;
 pub mod probe;
+pub mod process;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -57,6 +58,20 @@ impl Coordinator {
             probes: addresses.0,
             api: addresses.1,
             served: Some(served),
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
+        }
+    }
+
+    /// The one that a [`process::Process`] is to run, or runs, on a data directory.
+    pub fn of_process(dir: tempfile::TempDir) -> Self {
+        let (probes, api) = process::free_addresses();
+        let stop = CancellationToken::new();
+        Self {
+            dir,
+            probes,
+            api,
+            served: None,
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
         }
@@ -144,11 +159,13 @@ impl Coordinator {
 
     /// A gRPC channel to the people's port, which is plain on loopback.
     pub async fn api_channel(&self) -> Channel {
-        Endpoint::from_shared(format!("http://{}", self.api))
-            .unwrap()
-            .connect()
-            .await
-            .unwrap()
+        self.try_api_channel().await.unwrap()
+    }
+
+    /// The same where nobody may be listening.
+    pub async fn try_api_channel(&self) -> Result<Channel, tonic::transport::Error> {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.api)).unwrap();
+        endpoint.connect().await
     }
 
     /// Waits until exactly these probes are attached.

@@ -43,7 +43,8 @@ pub async fn enrol(
     let request = CertificateParams::default()
         .serialize_request(&key)
         .unwrap();
-    let channel = coordinator.probe_channel(None).await.unwrap();
+    let channel = coordinator.probe_channel(None).await;
+    let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
     let request = wire::EnrolRequest {
         secret: secret.to_owned(),
         signing_request: request.der().to_vec(),
@@ -210,7 +211,8 @@ impl Drop for Running {
     }
 }
 
-async fn answer(mut stream: Stream, manner: Manner, cancelled: mpsc::UnboundedSender<u32>) {
+/// Answers in a manner until the stream ends.
+pub async fn answer(mut stream: Stream, manner: Manner, cancelled: mpsc::UnboundedSender<u32>) {
     while let Ok(Some(message)) = stream.hear().await {
         let request = match message {
             FromCoordinator::Check(request) => CheckRequest::try_from(request).unwrap(),

@@ -4,8 +4,9 @@
 //! take turns; a few others read. The journal is a write-ahead log and `synchronous` is `FULL`: a commit that returned
 //! is on disk. The file and its companions (`-wal`, `-shm`) are its owner's alone.
 
+pub mod backup;
 mod error;
-mod open;
+pub(in crate::store) mod open;
 mod prune;
 mod rows;
 mod write;
@@ -46,7 +47,7 @@ pub struct Sqlite {
     readers: SqlitePool,
     path: PathBuf,
     /// Held, shared, as long as the file is in use: what replaces it needs it alone.
-    _in_use: File,
+    _in_use: Option<File>,
 }
 
 /// The file of a `sqlite://` address; a relative one lies in the data directory. None: another kind of address.
@@ -59,7 +60,13 @@ pub fn path_of(url: &str, data_dir: &Path) -> Option<PathBuf> {
 impl Sqlite {
     /// Opens the file, makes it if it is not there, and brings it to this version's schema.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        open::open(path).await
+        let in_use = open::in_use(path)?;
+        open::open(path, Some(in_use)).await
+    }
+
+    /// The same for who holds the file alone.
+    pub(in crate::store) async fn open_locked(path: &Path) -> Result<Self, StoreError> {
+        open::open(path, None).await
     }
 
     /// Which file.

@@ -1,7 +1,7 @@
 //! Opening: the lock that says it is in use, the pragmas, the schema.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -22,20 +22,20 @@ const SCHEMA: &[&str] = &[include_str!("schema/0001.sql")];
 /// The schema of this version.
 pub(super) const VERSION: i64 = SCHEMA.len() as i64;
 
-pub(super) async fn open(path: &Path) -> Result<Sqlite, StoreError> {
-    let in_use = open_lock(&lock_path(path))?;
-    match in_use.try_lock_shared() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => {
-            return Err(StoreError::Other {
-                path: path.display().to_string(),
-                why: "it is being restored from a backup; try again when that has ended".into(),
-            });
-        }
-        Err(std::fs::TryLockError::Error(source)) => {
-            return Err(DataError::io("lock", path)(source).into());
-        }
+/// Says that the file is in use, until it is dropped.
+pub(super) fn in_use(path: &Path) -> Result<File, StoreError> {
+    let lock = open_lock(&lock_path(path))?;
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Other {
+            path: path.display().to_string(),
+            why: "it is being restored from a backup; try again when that has ended".into(),
+        }),
+        Err(TryLockError::Error(source)) => Err(DataError::io("lock", path)(source).into()),
     }
+}
+
+pub(super) async fn open(path: &Path, in_use: Option<File>) -> Result<Sqlite, StoreError> {
     create_private(path)?;
     // Looked at before anything of it is changed, the kind of its journal included.
     let mut connection = plain(path).connect().await.explain(path)?;
@@ -66,7 +66,7 @@ pub(super) async fn open(path: &Path) -> Result<Sqlite, StoreError> {
 }
 
 /// The file whose lock says that the database is in use.
-pub(super) fn lock_path(path: &Path) -> PathBuf {
+pub(in crate::store) fn lock_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     name.into()
