@@ -104,7 +104,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     // State that cannot be read is a reason not to start.
     let store = store::open(&config.store.url, data_dir).await?;
-    store.check_integrity().await?;
+    store.check().await?;
     let authority = Arc::new(Authority::load_or_create(data_dir)?);
     let probe_port = ProbePort {
         fleet: Arc::new(Fleet::default()),

@@ -33,7 +33,7 @@ const LONGEST_LIFE_MS: u64 = 900;
 const TARGET: &str = "tcp://127.0.0.1:22";
 
 /// What somebody was told is done.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Acknowledged {
     reports: BTreeSet<String>,
     /// Names of probes that enrolled, by the name of their one-time token.
@@ -76,16 +76,12 @@ async fn what_was_acknowledged_survives_kill_9() {
         } else {
             work.join_all().await;
         }
-        verify(
-            &coordinator,
-            &acknowledged.lock().unwrap().snapshot(),
-            round,
-        )
-        .await;
+        let all = acknowledged.lock().unwrap().clone();
+        verify(&coordinator, &all, round).await;
         process = start(&coordinator);
     }
     process.stop();
-    let all = acknowledged.lock().unwrap().snapshot();
+    let all = acknowledged.lock().unwrap().clone();
     let lost = verify(&coordinator, &all, kills).await;
     println!(
         "kills: {kills}, acknowledged reports: {}, acknowledged revocations: {}, lost: {lost} \
@@ -99,17 +95,6 @@ async fn what_was_acknowledged_survives_kill_9() {
         "too little was served to show anything"
     );
     assert!(all.revoked_probes.len() + all.revoked_tokens.len() > kills as usize / 2);
-}
-
-impl Acknowledged {
-    fn snapshot(&self) -> Self {
-        Self {
-            reports: self.reports.clone(),
-            enrolled: self.enrolled.clone(),
-            revoked_probes: self.revoked_probes.clone(),
-            revoked_tokens: self.revoked_tokens.clone(),
-        }
-    }
 }
 
 fn start(coordinator: &Coordinator) -> Process {

@@ -347,12 +347,17 @@ impl Session {
 pub async fn watch_roll(port: ProbePort, every: Duration) -> Infallible {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut seen = None;
+    let (mut seen, mut failing) = (None, false);
     loop {
         ticks.tick().await;
         match end_struck_off(&port, seen).await {
-            Ok(version) => seen = Some(version),
-            Err(error) => tracing::error!(%error, "the roll of probes cannot be read"),
+            Ok(version) => (seen, failing) = (Some(version), false),
+            // Said once, not five times a second.
+            Err(_) if failing => {}
+            Err(error) => {
+                failing = true;
+                tracing::error!(%error, "the roll of probes cannot be read: who is struck off stays until it can");
+            }
         }
     }
 }

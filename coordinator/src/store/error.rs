@@ -7,12 +7,23 @@ use crate::data_file::DataError;
 pub enum StoreError {
     /// No room.
     #[error(
-        "{path} cannot grow: the disk is full, or a quota or size limit is reached; free some space, and what was \
-         refused works again; nothing that was kept is lost"
+        "{path} cannot grow: the disk is full; free some space, and what was refused works again; nothing that was kept \
+         is lost"
     )]
     Full {
         /// Which file.
         path: String,
+    },
+    /// The system refuses to write, and says no more.
+    #[error(
+        "{path} cannot be written to ({why}): the disk fails, or a quota or size limit is reached; mend that, and what \
+         was refused works again; nothing that was kept is lost"
+    )]
+    NotWritten {
+        /// Which file.
+        path: String,
+        /// What the engine says.
+        why: String,
     },
     /// Another process writes and does not end.
     #[error(

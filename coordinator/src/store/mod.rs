@@ -143,8 +143,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Lines of the audit log, the latest first.
     async fn audit(&self, filter: &Filter) -> Result<Vec<Event>, StoreError>;
 
-    /// Reads everything; an error names what is wrong.
-    async fn check_integrity(&self) -> Result<(), StoreError>;
+    /// Reads everything, and sees whether it can be written; an error names what is wrong.
+    async fn check(&self) -> Result<(), StoreError>;
 
     /// Forgets what is too old or too much.
     async fn prune(&self, keep: &Retention, now: Timestamp) -> Result<Pruned, StoreError>;

@@ -49,13 +49,26 @@ impl Process {
 
     /// The same with further settings.
     pub fn start_with(coordinator: &Coordinator, settings: &[(&str, &str)]) -> Self {
-        let data_dir = coordinator.data_dir();
-        let mut child = program(data_dir)
+        let mut command = program(coordinator.data_dir());
+        command.envs(settings.iter().copied());
+        Self::start_as(coordinator, command)
+    }
+
+    /// The same by another program, which becomes it.
+    pub fn start_under(coordinator: &Coordinator, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command
+            .args(&wrapper[1..])
+            .arg(env!("CARGO_BIN_EXE_onlyhere-coordinator"));
+        Self::start_as(coordinator, command)
+    }
+
+    fn start_as(coordinator: &Coordinator, mut command: Command) -> Self {
+        let mut child = command
             .args(["serve", "--data-dir"])
-            .arg(data_dir)
+            .arg(coordinator.data_dir())
             .env("ONLYHERE_PROBES__LISTEN", coordinator.probes.to_string())
             .env("ONLYHERE_API__LISTEN", coordinator.api.to_string())
-            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

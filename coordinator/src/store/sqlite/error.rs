@@ -42,6 +42,10 @@ fn explain(error: &sqlx::Error, path: &Path) -> StoreError {
             why: database.message().replace('\n', " "),
         },
         Some(13) => StoreError::Full { path },
+        // SQLITE_IOERR_WRITE, _FSYNC, _DIR_FSYNC, _TRUNCATE, _SHMSIZE: any error of the system but a full disk.
+        Some(10) if matches!(code, Some(778 | 1_034 | 1_290 | 1_546 | 4_874)) => {
+            StoreError::NotWritten { path, why }
+        }
         Some(14) => StoreError::CannotOpen {
             path,
             why: database.message().into(),

@@ -215,7 +215,25 @@ impl Store for Sqlite {
         Ok(lines.into_iter().map(rows::event).collect())
     }
 
-    async fn check_integrity(&self) -> Result<(), StoreError> {
+    async fn check(&self) -> Result<(), StoreError> {
+        // Where writing is forbidden SQLite opens for reading, and says so at the first change only.
+        match self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .explain(&self.path)
+        {
+            Ok(mut transaction) => {
+                sqlx::query("UPDATE roll_version SET version = version")
+                    .execute(&mut *transaction)
+                    .await
+                    .explain(&self.path)?;
+                transaction.rollback().await.explain(&self.path)?;
+            }
+            // That ends, and is none of this file's faults.
+            Err(StoreError::Locked { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let says: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check(1)")
             .fetch_all(&self.readers)
             .await

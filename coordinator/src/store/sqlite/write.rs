@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use onlyhere_proto::{Report, wire};
+use onlyhere_proto::{Report, VantageName, wire};
 use prost::Message;
 use sqlx::SqliteConnection;
 
-use super::{Change, StoreError, error::Explain, rows};
+use super::{Change, Revocation, StoreError, error::Explain, rows};
 use crate::{
     audit::Event,
+    fleet::roll::Enrolled,
     store::question::{question, was_reachable},
+    tokens::Token,
 };
 
 /// Makes the change; false when what it rests on is not so.
@@ -18,72 +20,92 @@ pub(super) async fn change(
     change: &Change,
     path: &Path,
 ) -> Result<bool, StoreError> {
-    match change {
-        Change::Token { was, now } => {
-            let Some(id) = was.as_ref().or(now.as_ref()).map(|token| &token.id) else {
-                return Ok(true);
-            };
-            let found: Option<String> =
-                sqlx::query_scalar("SELECT record FROM tokens WHERE id = ?")
-                    .bind(id)
-                    .fetch_optional(&mut *connection)
-                    .await
-                    .explain(path)?;
-            let found = found.map(|record| rows::read(&record, path, "tokens"));
-            if found.transpose()? != *was {
-                return Ok(false);
-            }
-            let statement = match now {
-                Some(now) => sqlx::query(
-                    "INSERT INTO tokens (id, record) VALUES (?, ?) \
-                     ON CONFLICT (id) DO UPDATE SET record = excluded.record",
-                )
-                .bind(id)
-                .bind(rows::write(now)),
-                None => sqlx::query("DELETE FROM tokens WHERE id = ?").bind(id),
-            };
-            statement.execute(connection).await.explain(path)?;
-        }
+    let done = match change {
+        Change::Token { was, now } => return put_token(connection, was, now, path).await,
         Change::Probe { name, was, now } => {
-            let found: Option<String> =
-                sqlx::query_scalar("SELECT record FROM probes WHERE name = ?")
-                    .bind(name.as_str())
-                    .fetch_optional(&mut *connection)
-                    .await
-                    .explain(path)?;
-            let found = found.map(|record| rows::read(&record, path, "probes"));
-            if found.transpose()? != *was {
-                return Ok(false);
-            }
-            let statement = match now {
-                Some(now) => sqlx::query(
-                    "INSERT INTO probes (name, record) VALUES (?, ?) \
-                     ON CONFLICT (name) DO UPDATE SET record = excluded.record",
-                )
-                .bind(name.as_str())
-                .bind(rows::write(now)),
-                None => sqlx::query("DELETE FROM probes WHERE name = ?").bind(name.as_str()),
-            };
-            statement.execute(connection).await.explain(path)?;
+            return put_probe(connection, name, was, now, path).await;
         }
-        Change::Revocation(revoked) => {
-            sqlx::query(
-                "INSERT INTO revocations (key_sha256, probe, revoked_us) VALUES (?, ?, ?) \
-                 ON CONFLICT (key_sha256) DO NOTHING",
-            )
-            .bind(&revoked.key_sha256)
-            .bind(revoked.probe.as_str())
-            .bind(revoked.at.0)
-            .execute(connection)
-            .await
-            .explain(path)?;
-        }
-        Change::Report { owner, report } => {
-            put_report(connection, owner, report).await.explain(path)?;
-        }
-        Change::Audit(event) => put_event(connection, event).await.explain(path)?,
+        Change::Revocation(revoked) => put_revocation(connection, revoked).await,
+        Change::Report { owner, report } => put_report(connection, owner, report).await,
+        Change::Audit(event) => put_event(connection, event).await,
+    };
+    done.map(|()| true).explain(path)
+}
+
+async fn put_token(
+    connection: &mut SqliteConnection,
+    was: &Option<Token>,
+    now: &Option<Token>,
+    path: &Path,
+) -> Result<bool, StoreError> {
+    let Some(id) = was.as_ref().or(now.as_ref()).map(|token| &token.id) else {
+        return Ok(true);
+    };
+    let found: Option<String> = sqlx::query_scalar("SELECT record FROM tokens WHERE id = ?")
+        .bind(id)
+        .fetch_optional(&mut *connection)
+        .await
+        .explain(path)?;
+    let found = found.map(|record| rows::read(&record, path, "tokens"));
+    if found.transpose()? != *was {
+        return Ok(false);
     }
+    let statement = match now {
+        Some(now) => sqlx::query(
+            "INSERT INTO tokens (id, record) VALUES (?, ?) \
+             ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+        )
+        .bind(id)
+        .bind(rows::write(now)),
+        None => sqlx::query("DELETE FROM tokens WHERE id = ?").bind(id),
+    };
+    statement.execute(connection).await.explain(path)?;
     Ok(true)
+}
+
+async fn put_probe(
+    connection: &mut SqliteConnection,
+    name: &VantageName,
+    was: &Option<Enrolled>,
+    now: &Option<Enrolled>,
+    path: &Path,
+) -> Result<bool, StoreError> {
+    let found: Option<String> = sqlx::query_scalar("SELECT record FROM probes WHERE name = ?")
+        .bind(name.as_str())
+        .fetch_optional(&mut *connection)
+        .await
+        .explain(path)?;
+    let found = found.map(|record| rows::read(&record, path, "probes"));
+    if found.transpose()? != *was {
+        return Ok(false);
+    }
+    let statement = match now {
+        Some(now) => sqlx::query(
+            "INSERT INTO probes (name, record) VALUES (?, ?) \
+             ON CONFLICT (name) DO UPDATE SET record = excluded.record",
+        )
+        .bind(name.as_str())
+        .bind(rows::write(now)),
+        None => sqlx::query("DELETE FROM probes WHERE name = ?").bind(name.as_str()),
+    };
+    statement.execute(connection).await.explain(path)?;
+    Ok(true)
+}
+
+async fn put_revocation(
+    connection: &mut SqliteConnection,
+    revoked: &Revocation,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO revocations (key_sha256, probe, revoked_us) VALUES (?, ?, ?) \
+         ON CONFLICT (key_sha256) DO NOTHING",
+    )
+    .bind(&revoked.key_sha256)
+    .bind(revoked.probe.as_str())
+    .bind(revoked.at.0)
+    .execute(connection)
+    .await
+    .map(|_| ())
 }
 
 async fn put_report(
