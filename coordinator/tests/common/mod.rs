@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 pub mod caller;
+pub mod http2;
 pub mod probe;
 pub mod process;
 
@@ -184,6 +185,20 @@ impl Coordinator {
         })
         .await;
     }
+}
+
+/// A gRPC channel over a connection that there is already.
+pub async fn channel_over<S>(stream: S) -> Channel
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+{
+    let mut once = Some(TokioIo::new(stream));
+    let dial = tower::service_fn(move |_| {
+        let stream = once.take().ok_or(std::io::Error::other("dialled twice"));
+        async move { stream }
+    });
+    let endpoint = Endpoint::from_static("http://coordinator.example");
+    endpoint.connect_with_connector(dial).await.unwrap()
 }
 
 async fn bind() -> TcpListener {
