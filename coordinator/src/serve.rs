@@ -1,8 +1,6 @@
 //! The running coordinator. Listeners and the end come from outside; everything else is built here, once.
 
-use std::{
-    convert::Infallible, future::Future, num::NonZeroU32, path::Path, sync::Arc, time::Duration,
-};
+use std::{convert::Infallible, future::Future, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
 
 use onlyhere_proto::{
     limits,
@@ -21,10 +19,7 @@ use crate::{
     clock,
     config::Config,
     fleet::{End, Fleet, ProbePort, roll::Roll, watch_roll},
-    identity::{
-        Authority, IdentityError,
-        tls::{self, ApiCertificate},
-    },
+    identity::{Authority, IdentityError, public::PublicCertificate, tls},
     listen::{self, Bounds, Patience, Port, Stop},
     store::{self, Retention, Store, StoreError},
     tokens::Tokens,
@@ -66,8 +61,6 @@ const ENROL_MESSAGE: usize = 64 * 1024;
 const ROLL_WATCH: Duration = Duration::from_millis(200);
 /// How often what is too old is forgotten.
 const PRUNE: Duration = Duration::from_secs(60);
-/// How soon a renewed certificate is used.
-const CERTIFICATE_WATCH: Duration = Duration::from_secs(60);
 /// Checks that are under way at the end are waited for; connections are then given time to close.
 const DRAIN_CHECKS: Duration = Duration::from_secs(20);
 const DRAIN_CONNECTIONS: Duration = Duration::from_secs(5);
@@ -133,12 +126,10 @@ pub async fn serve(
     let people = people_router(api.clone(), health_service)?;
     let stop = Stop::default();
     let ports = TaskTracker::new();
-    let files = api.config.api.tls.as_ref();
-    let certificate = files.map(|files| ApiCertificate::load(&files.cert, &files.key));
-    let certificate = certificate.transpose()?.map(Arc::new);
+    let certificate = PublicCertificate::load(&api.config.api, data_dir)?;
     let people = people_port(
         listeners.api,
-        certificate.clone(),
+        &certificate,
         people,
         api.config.api.behind_proxy,
     )?;
@@ -151,7 +142,7 @@ pub async fn serve(
     tokio::select! {
         () = shutdown => {}
         never = watch_roll(probe_port, ROLL_WATCH) => match never {},
-        never = watch_certificate(certificate) => match never {},
+        never = certificate.renew() => match never {},
         never = forget(&*store, retention) => match never {},
     }
     health
@@ -183,14 +174,14 @@ fn people_router(
 
 fn people_port(
     listener: TcpListener,
-    certificate: Option<Arc<ApiCertificate>>,
+    certificate: &PublicCertificate,
     router: axum::Router,
     behind_proxy: bool,
 ) -> Result<Port, ServeError> {
     Ok(Port {
         name: "api",
         listener,
-        tls: certificate.map(tls::api_port).transpose()?,
+        tls: certificate.server_config()?,
         router,
         probes: None,
         bounds: Bounds {
@@ -220,21 +211,6 @@ async fn forget(store: &dyn Store, retention: Retention) -> Infallible {
             Err(error) => tracing::warn!(%error, "what is too old stays for now"),
         }
         tokio::time::sleep(PRUNE).await;
-    }
-}
-
-/// Takes renewed certificates into use.
-async fn watch_certificate(certificate: Option<Arc<ApiCertificate>>) -> Infallible {
-    let Some(certificate) = certificate else {
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::time::sleep(CERTIFICATE_WATCH).await;
-        match certificate.refresh() {
-            Ok(false) => {}
-            Ok(true) => tracing::info!("api.tls: the renewed certificate is in use"),
-            Err(error) => tracing::warn!(%error, "api.tls: the old certificate stays in use"),
-        }
     }
 }
 

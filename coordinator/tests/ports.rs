@@ -2,60 +2,34 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use common::{
     Coordinator,
     caller::{self, with_token},
+    get,
+    http2::{self, Client, Ended},
     probe::{self, Manner},
     within,
 };
-use hyper_util::rt::TokioIo;
 use onlyhere_coordinator::{
-    config::{Api, ApiTls, Config},
+    config::{Api, Config},
     tokens::{ADMIN, TokenKind},
 };
 use onlyhere_proto::Outcome;
-use rcgen::{CertificateParams, KeyPair};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::CertificateDer;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::client::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, transport::Endpoint};
+use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
-
-/// A plain HTTP/1.1 request: the status line, and all that came.
-async fn get(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    path: &str,
-    token: &str,
-) -> (u16, String) {
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: coordinator.example\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
-    );
-    within(async {
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        let answer = String::from_utf8(answer).unwrap();
-        let status = answer
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok());
-        (
-            status.unwrap_or_else(|| panic!("no HTTP answer: {answer}")),
-            answer,
-        )
-    })
-    .await
-}
 
 async fn plain(coordinator: &Coordinator) -> TcpStream {
     TcpStream::connect(coordinator.api).await.unwrap()
@@ -153,36 +127,13 @@ async fn reports_are_read_by_their_owner_and_by_admins_only() {
 #[tokio::test]
 async fn the_peoples_port_speaks_tls_with_the_certificate_that_is_set() {
     let dir = tempfile::tempdir().unwrap();
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(["coordinator.example".to_owned()]).unwrap();
-    let certificate = certificate.self_signed(&key).unwrap();
-    let tls = ApiTls {
-        cert: dir.path().join("c.pem"),
-        key: dir.path().join("k.pem"),
-    };
-    std::fs::write(&tls.cert, certificate.pem()).unwrap();
-    std::fs::write(&tls.key, key.serialize_pem()).unwrap();
-    let config = Config {
-        api: Api {
-            tls: Some(tls),
-            ..Api::default()
-        },
-        ..Config::default()
-    };
+    let (config, root) = http2::api_tls(&dir);
     let coordinator = Coordinator::start(config).await;
-    let stream = secure(&coordinator, certificate.der(), b"http/1.1").await;
+    let stream = secure(&coordinator, &root, b"http/1.1").await;
     assert_eq!(get(stream, "/readyz", "").await.0, 200);
 
-    let stream = secure(&coordinator, certificate.der(), b"h2").await;
-    let mut once = Some(TokioIo::new(stream));
-    let dial = tower::service_fn(move |_| {
-        let stream = once.take().ok_or(std::io::Error::other("dialled twice"));
-        async move { stream }
-    });
-    let channel = Endpoint::from_static("http://coordinator.example")
-        .connect_with_connector(dial)
-        .await
-        .unwrap();
+    let stream = secure(&coordinator, &root, b"h2").await;
+    let channel = common::channel_over(stream).await;
     let health = HealthClient::new(channel)
         .check(HealthCheckRequest::default())
         .await
@@ -203,21 +154,59 @@ async fn secure(
     coordinator: &Coordinator,
     root: &CertificateDer<'static>,
     protocol: &[u8],
-) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let mut roots = RootCertStore::empty();
-    roots.add(root.clone()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    let name = ServerName::try_from("coordinator.example").unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    connector
-        .connect(name, plain(coordinator).await)
+) -> TlsStream<TcpStream> {
+    let stream = http2::secure(coordinator.api, root, http2::API_NAME, protocol, None);
+    stream.await.unwrap()
+}
+
+/// Which certificate a new connection gets, of those that it could trust.
+async fn served(coordinator: &Coordinator, roots: &[&CertificateDer<'static>]) -> Option<usize> {
+    for (at, root) in roots.iter().enumerate() {
+        let stream = http2::secure(coordinator.api, root, http2::API_NAME, b"http/1.1", None);
+        if let Ok(stream) = stream.await {
+            let chain = stream.get_ref().1.peer_certificates().unwrap().to_vec();
+            assert_eq!(chain[0], **root);
+            assert_eq!(get(stream, "/readyz", "").await.0, 200);
+            return Some(at);
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_used_and_a_broken_one_leaves_the_old_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, first) = http2::api_tls(&dir);
+    let coordinator = Coordinator::start(config).await;
+    // One that lives on across all that follows.
+    let mut lasting = Client::over(secure(&coordinator, &first, b"h2").await)
         .await
-        .unwrap()
+        .unwrap();
+    assert_eq!(lasting.http("GET", "/readyz", None).await, Ended::Http(200));
+    let (_, second) = http2::certificate_files(&dir, "new-c.pem", "new-k.pem");
+    let roots = [&first, &second];
+    assert_eq!(served(&coordinator, &roots).await, Some(0));
+
+    let whole = std::fs::read_to_string(dir.path().join("new-c.pem")).unwrap();
+    for broken in ["", "no certificate\n", &whole[..whole.len() / 2], &whole] {
+        // The whole certificate is broken, too, as long as its key is not there.
+        std::fs::write(dir.path().join("c.pem"), broken).unwrap();
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(served(&coordinator, &roots).await, Some(0), "{broken:?}");
+    }
+    std::fs::remove_file(dir.path().join("c.pem")).unwrap();
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(served(&coordinator, &roots).await, Some(0), "no file");
+
+    std::fs::write(dir.path().join("c.pem"), whole).unwrap();
+    std::fs::rename(dir.path().join("new-k.pem"), dir.path().join("k.pem")).unwrap();
+    within(async {
+        while served(&coordinator, &roots).await != Some(1) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    assert_eq!(lasting.http("GET", "/readyz", None).await, Ended::Http(200));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the lab runs inside its namespaces: the real servers, the real firewall, the real
-# bans, balancers, proxies. With the word `demo` only what the demo needs of it. Does
+# What the lab and other tests run: the real servers, the real firewall, the real
+# bans, balancers, proxies, a real certificate authority. With the word `demo` only what the demo needs of it. Does
 # nothing where all is already there; nothing is started or enabled.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,8 @@ missing=$(missing_packages \
 if [ "${1:-}" != demo ]; then
   missing="$missing $(missing_packages \
     crowdsec=crowdsec crowdsec-firewall-bouncer=crowdsec-firewall-bouncer \
-    haproxy=haproxy knotd=knot squid=squid tinyproxy=tinyproxy)"
+    haproxy=haproxy knotd=knot squid=squid tinyproxy=tinyproxy \
+    pebble=pebble)"
   # Answers by the asker's address are a module of knot's, without a command of its own.
   [ -n "$(find /usr/lib -path '*/knot/modules*' -name geoip.so 2>/dev/null)" ] ||
     missing="$missing knot-module-geoip"

@@ -1,5 +1,6 @@
 //! Settings: defaults, then the file of `--config`, then `ONLYHERE_*` variables; unknown keys are refused by name.
 
+mod api_tls;
 mod sources;
 
 use std::{
@@ -13,6 +14,8 @@ use onlyhere_proto::{Host, Target, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Retention, sqlite};
+
+pub use api_tls::{Acme, ApiTls};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -55,19 +58,9 @@ pub struct Api {
     pub listen: SocketAddr,
     /// True: a reverse proxy in front does TLS and tells the caller's address as the last of X-Forwarded-For.
     pub behind_proxy: bool,
-    /// Certificate and key.
+    /// Where its certificate comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ApiTls>,
-}
-
-/// `[api.tls]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApiTls {
-    /// PEM file: the certificate, then those that lead to its root.
-    pub cert: PathBuf,
-    /// PEM file: the private key.
-    pub key: PathBuf,
 }
 
 /// `[dns]`
@@ -261,12 +254,22 @@ impl Config {
 
     fn check(&self) -> Result<(), InvalidConfig> {
         let refuse = |why: String| Err(InvalidConfig::Conflict(why));
-        if !self.api.listen.ip().is_loopback() && self.api.tls.is_none() && !self.api.behind_proxy {
+        if !self.api.listen.ip().to_canonical().is_loopback()
+            && self.api.tls.is_none()
+            && !self.api.behind_proxy
+        {
             return refuse(format!(
                 "api.listen is {}, which others can reach, and tokens would cross the network in clear: \
-                 set api.tls.cert and api.tls.key, or api.behind_proxy = true when a reverse proxy does TLS",
+                 set api.tls.cert and api.tls.key, or api.tls.acme, or api.behind_proxy = true when a reverse proxy does TLS",
                 self.api.listen
             ));
+        }
+        if self.api.behind_proxy && matches!(self.api.tls, Some(ApiTls::Acme(_))) {
+            return refuse(
+                "api.tls.acme and api.behind_proxy are both set, but the proxy would answer the certificate authority: \
+                 have the proxy do ACME, or leave it out"
+                    .into(),
+            );
         }
         if sqlite::path_of(&self.store.url, Path::new("")).is_none() {
             return refuse(format!(
@@ -395,24 +398,33 @@ mod tests {
             .map(|line| line.strip_prefix("#= ").unwrap_or(line).to_owned() + "\n")
             .collect();
         let full: toml::Table = toml::from_str(&full).unwrap();
-        let config = Config {
-            probes: Probes {
-                advertise: Some(String::new()),
-                ..Probes::default()
-            },
-            api: Api {
-                tls: Some(ApiTls {
-                    cert: "c".into(),
-                    key: "k".into(),
-                }),
-                ..Api::default()
-            },
-            ..Config::default()
-        };
-        assert_eq!(
-            keys(&full, ""),
+        let keys_with = |tls| {
+            let config = Config {
+                probes: Probes {
+                    advertise: Some(String::new()),
+                    ..Probes::default()
+                },
+                api: Api {
+                    tls: Some(tls),
+                    ..Api::default()
+                },
+                ..Config::default()
+            };
             keys(&toml::from_str(&config.to_toml()).unwrap(), "")
-        );
+        };
+        let files = ApiTls::Files {
+            cert: "c".into(),
+            key: "k".into(),
+        };
+        let acme = ApiTls::Acme(Acme {
+            domains: vec![Zone("coordinator.example".into())],
+            contact: vec!["admin@coordinator.example".into()],
+            directory: "https://acme.example".into(),
+            cache: Some("d".into()),
+            ca: Some("r".into()),
+        });
+        let known = keys_with(files).union(&keys_with(acme)).cloned().collect();
+        assert_eq!(keys(&full, ""), known);
     }
 
     fn keys(table: &toml::Table, prefix: &str) -> std::collections::BTreeSet<String> {
@@ -448,6 +460,51 @@ mod tests {
         assert_eq!(config.dns.resolvers.len(), 2);
         assert_eq!(config.block_lists(), ["bl.example", "dnsbl.example"]);
         assert_eq!(config.allow_private.len(), 2);
+    }
+
+    #[test]
+    fn off_loopback_nothing_is_served_in_clear_unless_a_proxy_is_in_front() {
+        let files = "tls = {cert = 'c.pem', key = 'k.pem'}";
+        let acme = "tls = {acme = {domains = ['c.example']}}";
+        for (listen, is_loopback) in [
+            ("127.0.0.1:7080", true),
+            ("127.255.255.254:7080", true),
+            ("[::1]:7080", true),
+            ("[::ffff:127.0.0.1]:7080", true),
+            ("0.0.0.0:7080", false),
+            ("[::]:7080", false),
+            ("[::ffff:0.0.0.0]:7080", false),
+            ("[::ffff:192.0.2.1]:7080", false),
+            ("[::127.0.0.1]:7080", false),
+            ("[64:ff9b::127.0.0.1]:7080", false),
+            ("192.0.2.1:7080", false),
+            ("10.0.0.1:7080", false),
+            ("[fe80::1]:7080", false),
+            ("[2001:db8::1]:7080", false),
+        ] {
+            for (how, is_enough) in [
+                ("", is_loopback),
+                ("behind_proxy = true", true),
+                (files, true),
+                (acme, true),
+            ] {
+                let toml = format!("[api]\nlisten = '{listen}'\n{how}");
+                match load(&toml, &[]) {
+                    Ok(_) => assert!(is_enough, "{toml}"),
+                    Err(error) => {
+                        assert!(!is_enough, "{toml}: {error}");
+                        let listen: SocketAddr = listen.parse().unwrap();
+                        assert!(
+                            error.starts_with(&format!(
+                                "api.listen is {listen}, which others can reach"
+                            )),
+                            "{error}"
+                        );
+                        assert!(error.contains("set api.tls.cert and api.tls.key, or api.tls.acme, or api.behind_proxy = true"));
+                    }
+                }
+            }
+        }
     }
 
     /// File, environment, and what is said of them.
@@ -510,12 +567,47 @@ mod tests {
             (
                 "[api]\ntls = {cert = 'c.pem'}",
                 &[],
-                "c.toml: api.tls: missing field `key`",
+                "c.toml: api.tls: `key` is missing: cert and key are named together",
             ),
             (
-                "[api]\nlisten = '0.0.0.0:7080'",
+                "[api]\ntls = {cert = 'c.pem', key = 'k.pem', acme = {domains = ['c.example']}}",
                 &[],
-                "set api.tls.cert and api.tls.key",
+                "c.toml: api.tls: files and acme are both named: one of them is enough",
+            ),
+            (
+                "[api]\ntls = {}",
+                &[],
+                "c.toml: api.tls: it names neither cert and key nor acme",
+            ),
+            (
+                "[api]\ntls = {acme = {domains = []}}",
+                &[],
+                "c.toml: api.tls: acme.domains names no domain",
+            ),
+            (
+                "[api]\ntls = {acme = {domains = ['192.0.2.1']}}",
+                &[],
+                "is an address; a zone is a name",
+            ),
+            (
+                "[api]\ntls = {acme = {domains = ['c.example'], contact = ['me']}}",
+                &[],
+                "acme.contact: `me` is no mail address",
+            ),
+            (
+                "[api]\ntls = {acme = {domains = ['c.example'], directory = 'http://a.example'}}",
+                &[],
+                "acme.directory: `http://a.example` is no https address",
+            ),
+            (
+                "[api]\ntls = {acme = {domain = ['c.example']}}",
+                &[],
+                "unknown key `api.tls.acme.domain`; known here are domains, contact, directory, cache, ca",
+            ),
+            (
+                "[api]\nbehind_proxy = true\ntls = {acme = {domains = ['c.example']}}",
+                &[],
+                "the proxy would answer the certificate authority",
             ),
             (
                 "[store]\nurl = 'postgres://db'",

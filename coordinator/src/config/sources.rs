@@ -27,6 +27,8 @@ const PREFIX: &str = "ONLYHERE_";
 const LISTS: &[&str] = &[
     "controls",
     "allow_private",
+    "api.tls.acme.domains",
+    "api.tls.acme.contact",
     "dns.resolvers",
     "dns.block_lists",
     "geo.mmdb",

@@ -4,7 +4,9 @@
 //! anew at every start and never stored, and the certificates of probes, which hold the name the coordinator gave and
 //! the probe's key, and nothing else of what the probe's signing request said.
 
+pub mod acme;
 mod peer;
+pub mod public;
 pub mod tls;
 
 use std::{

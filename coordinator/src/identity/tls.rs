@@ -42,13 +42,18 @@ pub fn probe_port(authority: &Authority) -> Result<Arc<ServerConfig>, IdentityEr
     Ok(Arc::new(config))
 }
 
-/// The people's port, with a certificate that may be renewed while it serves.
-pub fn api_port(certificate: Arc<ApiCertificate>) -> Result<Arc<ServerConfig>, IdentityError> {
+/// The people's port, with a certificate that may be renewed while it serves; `further` protocols come last.
+pub(super) fn api_port(
+    certificate: Arc<dyn ResolvesServerCert>,
+    further: &[&[u8]],
+) -> Result<Arc<ServerConfig>, IdentityError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let further = further.iter().map(|protocol| protocol.to_vec());
+    config.alpn_protocols.extend(further);
     Ok(Arc::new(config))
 }
 

@@ -42,7 +42,7 @@ use self::{
     call::{Shared as SharedActivity, Watched},
     doors::{Doors, Entered},
 };
-use crate::identity::Peer;
+use crate::identity::{Peer, acme::CHALLENGE};
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(10);
@@ -196,6 +196,10 @@ impl Shared {
             }
             Err(_) => return,
         };
+        // The authority wanted no more than this handshake (RFC 8737, 3).
+        if stream.get_ref().1.alpn_protocol() == Some(CHALLENGE) {
+            return;
+        }
         match &self.probes {
             None => self.requests(stream, connection, &self.router).await,
             Some((router, most)) => {

@@ -43,12 +43,13 @@ pub fn certificate_files(
     key: &str,
 ) -> (ApiTls, CertificateDer<'static>) {
     let pair = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new([API_NAME.to_owned()]).unwrap();
+    let certificate =
+        CertificateParams::new([API_NAME.to_owned(), "localhost".to_owned()]).unwrap();
     let certificate = certificate.self_signed(&pair).unwrap();
     let (cert, key) = (dir.path().join(cert), dir.path().join(key));
     std::fs::write(&cert, certificate.pem()).unwrap();
     std::fs::write(&key, pair.serialize_pem()).unwrap();
-    (ApiTls { cert, key }, certificate.der().clone())
+    (ApiTls::Files { cert, key }, certificate.der().clone())
 }
 
 /// Shakes hands with a port that has this certificate.

@@ -22,7 +22,11 @@ use onlyhere_coordinator::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::{net::TcpListener, net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::{Channel, Endpoint};
 
@@ -187,10 +191,36 @@ impl Coordinator {
     }
 }
 
+/// A plain HTTP/1.1 request: the status line, and all that came.
+pub async fn get(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    path: &str,
+    token: &str,
+) -> (u16, String) {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: coordinator.example\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    );
+    within(async {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8(answer).unwrap();
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        (
+            status.unwrap_or_else(|| panic!("no HTTP answer: {answer}")),
+            answer,
+        )
+    })
+    .await
+}
+
 /// A gRPC channel over a connection that there is already.
 pub async fn channel_over<S>(stream: S) -> Channel
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let mut once = Some(TokioIo::new(stream));
     let dial = tower::service_fn(move |_| {
