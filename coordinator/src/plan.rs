@@ -15,29 +15,44 @@ pub const DEFAULT: usize = 16;
 /// Vantages of the caller's own network at most, unless a selector asks for more.
 const SIBLINGS: usize = 4;
 
-/// A selector that nobody who is attached fits.
+/// Why no vantages are picked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no vantage that is attached now fits `{0}`; `onlyhere vantages` lists those that are")]
-pub struct NobodyFits(pub String);
+pub enum NotPicked {
+    /// A selector that nobody who is attached fits.
+    #[error("no vantage that is attached now fits `{0}`; `onlyhere vantages` lists those that are")]
+    NobodyFits(String),
+    /// More are wanted than may be asked.
+    #[error("{wanted} vantages are asked for, and a check with this token has {most} at most")]
+    TooMany {
+        /// Of one selector.
+        wanted: usize,
+        /// In one check.
+        most: usize,
+    },
+}
 
-/// Picks vantages out of `fleet` for a caller.
+/// Picks at most `most` vantages out of `fleet` for a caller.
 pub fn pick(
     fleet: &[Vantage],
     caller: Option<&Vantage>,
     selectors: &[Selector],
-) -> Result<Vec<Vantage>, NobodyFits> {
+    most: usize,
+) -> Result<Vec<Vantage>, NotPicked> {
     let mut fleet = fleet.to_vec();
     fleet.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut picked = Picked::new(&fleet, caller);
+    let mut picked = Picked::new(&fleet, caller, most);
     if selectors.is_empty() {
         let all: Vec<usize> = (0..fleet.len()).collect();
         picked.take(&all, DEFAULT, SIBLINGS);
     }
     for selector in selectors {
         if !fleet.iter().any(|vantage| selector.matches(vantage)) {
-            return Err(NobodyFits(selector.to_string()));
+            return Err(NotPicked::NobodyFits(selector.to_string()));
         }
         for (wanted, fitting) in selector.alternatives(&fleet) {
+            if let Some(wanted) = wanted.filter(|wanted| *wanted > most) {
+                return Err(NotPicked::TooMany { wanted, most });
+            }
             picked.take(
                 &fitting,
                 wanted.unwrap_or(limits::VANTAGES),
@@ -82,6 +97,7 @@ type Likeness = (
 struct Picked<'a> {
     fleet: &'a [Vantage],
     caller: Option<&'a Vantage>,
+    most: usize,
     order: Vec<usize>,
     asns: BTreeMap<Option<u32>, usize>,
     regions: BTreeMap<Option<String>, usize>,
@@ -90,10 +106,11 @@ struct Picked<'a> {
 }
 
 impl<'a> Picked<'a> {
-    fn new(fleet: &'a [Vantage], caller: Option<&'a Vantage>) -> Self {
+    fn new(fleet: &'a [Vantage], caller: Option<&'a Vantage>, most: usize) -> Self {
         Self {
             fleet,
             caller,
+            most,
             order: Vec::new(),
             asns: BTreeMap::new(),
             regions: BTreeMap::new(),
@@ -111,7 +128,7 @@ impl<'a> Picked<'a> {
         let (own, others): (Vec<usize>, Vec<usize>) =
             candidates.iter().partition(|i| is_sibling(i));
         let taken = candidates.iter().filter(|i| self.order.contains(i)).count();
-        let room = limits::VANTAGES.saturating_sub(self.order.len());
+        let room = self.most.saturating_sub(self.order.len());
         let mut missing = wanted.saturating_sub(taken).min(room);
         missing -= self.take_diverse(own.clone(), missing.min(siblings));
         missing -= self.take_diverse(others, missing);
@@ -202,9 +219,9 @@ mod tests {
         vantages.iter().map(|v| v.id.as_str()).collect()
     }
 
-    fn picked(from: &[&str], caller: Option<&Vantage>) -> Result<String, NobodyFits> {
+    fn picked(from: &[&str], caller: Option<&Vantage>) -> Result<String, NotPicked> {
         let selectors: Vec<Selector> = from.iter().map(|text| text.parse().unwrap()).collect();
-        pick(&fleet(), caller, &selectors).map(|picked| names(&picked).join(" "))
+        pick(&fleet(), caller, &selectors, limits::VANTAGES).map(|picked| names(&picked).join(" "))
     }
 
     #[test]
@@ -221,7 +238,23 @@ mod tests {
         ] {
             assert_eq!(picked(from, None).as_deref(), Ok(expected), "{from:?}");
         }
-        assert_eq!(picked(&["mobile"], None), Err(NobodyFits("mobile".into())));
+        assert_eq!(
+            picked(&["mobile"], None),
+            Err(NotPicked::NobodyFits("mobile".into()))
+        );
+    }
+
+    #[test]
+    fn a_token_may_allow_fewer_and_they_are_as_diverse_as_they_can_be() {
+        let two = pick(&fleet(), None, &[], 2).unwrap();
+        assert_eq!(names(&two), ["fra1", "sibling"]);
+        let europe = ["eu".parse().unwrap()];
+        assert_eq!(pick(&fleet(), None, &europe, 2).unwrap().len(), 2);
+        let three = ["eu@3".parse().unwrap()];
+        assert_eq!(
+            pick(&fleet(), None, &three, 2).unwrap_err().to_string(),
+            "3 vantages are asked for, and a check with this token has 2 at most"
+        );
     }
 
     #[test]
@@ -261,7 +294,7 @@ mod tests {
             asn: Some(64507),
             ..Vantage::named(VantageName::you())
         };
-        let picked = pick(&fleet, Some(&caller), &[]).unwrap();
+        let picked = pick(&fleet, Some(&caller), &[], limits::VANTAGES).unwrap();
         assert_eq!(picked.len(), DEFAULT);
         assert_eq!(
             picked.iter().filter(|v| v.asn == Some(64507)).count(),
@@ -291,13 +324,13 @@ mod tests {
         /// AS is heard before one is heard twice.
         #[test]
         fn picking_is_deterministic_bounded_and_diverse(fleet in any_fleet(), turn in any::<prop::sample::Index>()) {
-            let picked = pick(&fleet, None, &[]).unwrap();
+            let picked = pick(&fleet, None, &[], limits::VANTAGES).unwrap();
             let mut turned = fleet.clone();
             if !turned.is_empty() {
                 turned.rotate_left(turn.index(fleet.len()));
                 turned.reverse();
             }
-            prop_assert_eq!(&pick(&turned, None, &[]).unwrap(), &picked);
+            prop_assert_eq!(&pick(&turned, None, &[], limits::VANTAGES).unwrap(), &picked);
             prop_assert_eq!(picked.len(), fleet.len().min(DEFAULT));
             let unique: std::collections::BTreeSet<_> = picked.iter().map(|v| &v.id).collect();
             prop_assert_eq!(unique.len(), picked.len());
@@ -310,7 +343,7 @@ mod tests {
         #[test]
         fn a_sibling_is_always_among_them(fleet in any_fleet(), asn in 1..6u32) {
             let caller = Vantage { asn: Some(asn), ..Vantage::named(VantageName::you()) };
-            let picked = pick(&fleet, Some(&caller), &[]).unwrap();
+            let picked = pick(&fleet, Some(&caller), &[], limits::VANTAGES).unwrap();
             let has = |list: &[Vantage]| list.iter().any(|v| v.same_network(&caller));
             prop_assert_eq!(has(&picked), has(&fleet));
         }

@@ -1,6 +1,8 @@
 //! The running coordinator. Listeners and the end come from outside; everything else is built here, once.
 
-use std::{convert::Infallible, future::Future, num::NonZeroU32, path::Path, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible, future::Future, num::NonZeroU32, path::Path, sync::Arc, time::Duration,
+};
 
 use onlyhere_proto::{
     limits,
@@ -114,6 +116,7 @@ pub async fn serve(
         store: Arc::clone(&store),
         audit: Arc::clone(&probe_port.audit),
         openings: api::openings(),
+        rates: Arc::default(),
         turns: api::turns(),
         reads: api::reads(),
         checks: TaskTracker::new(),

@@ -95,6 +95,63 @@ fn a_token_stands_alone_on_stdout() {
 }
 
 #[test]
+fn what_a_token_may_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let create = [
+        "token",
+        "create",
+        "--kind",
+        "client",
+        "--name",
+        "ci",
+        "--scope",
+        "check,read",
+        "--limit",
+        "at-once=2",
+        "--limit",
+        "per-hour=100,vantages=8",
+        "--host",
+        "shop.example",
+    ];
+    let output = run(dir.path(), &create);
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        run(
+            dir.path(),
+            &["token", "create", "--kind", "admin", "--name", "root"]
+        )
+        .status
+        .success()
+    );
+    let list = run(dir.path(), &["token", "list"]);
+    let list = text(&list.stdout);
+    let words = |name: &str| -> Vec<&str> {
+        let row = list.lines().find(|line| line.contains(name)).expect(list);
+        row.split_whitespace().skip(1).collect()
+    };
+    let limits = "at-once=2,per-hour=100,vantages=8,host=shop.example";
+    let expected = [
+        "client",
+        "ci",
+        "unlimited",
+        "never",
+        "check,read",
+        limits,
+        "good",
+    ];
+    assert_eq!(words(" ci "), expected);
+    let all = "check,read,read-all,vantages";
+    assert_eq!(
+        words(" root "),
+        ["admin", "root", "unlimited", "never", all, "-", "good"]
+    );
+    assert!(
+        !list.contains(text(&output.stdout).trim()),
+        "the token itself is shown once"
+    );
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("bad.toml"), "[api]\nlisen = 1\n").unwrap();
@@ -146,6 +203,79 @@ fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
                 create[0], create[1], create[2], "probe", "--name", "x", "--class", "moon",
             ],
             "known are datacenter, residential, mobile",
+        ),
+        (
+            &[
+                create[0], create[1], create[2], "client", "--name", "x", "--scope", "read-all",
+            ],
+            "a client token cannot have the scope read-all: it goes with --kind admin",
+        ),
+        (
+            &[
+                create[0],
+                create[1],
+                create[2],
+                "client",
+                "--name",
+                "x",
+                "--scope",
+                "everything",
+            ],
+            "`everything` is no scope; known are check, read, read-all, vantages",
+        ),
+        (
+            &[
+                create[0],
+                create[1],
+                create[2],
+                "probe",
+                "--name",
+                "x",
+                "--limit",
+                "at-once=2",
+            ],
+            "they go with --kind client or admin",
+        ),
+        (
+            &[
+                create[0],
+                create[1],
+                create[2],
+                "client",
+                "--name",
+                "x",
+                "--limit",
+                "per-day=2",
+            ],
+            "`per-day` is no limit; known are at-once, per-minute, per-hour, vantages",
+        ),
+        (
+            &[
+                create[0],
+                create[1],
+                create[2],
+                "client",
+                "--name",
+                "x",
+                "--host",
+                "192.0.2.1",
+            ],
+            "a token is limited to names",
+        ),
+        (
+            &[
+                create[0],
+                create[1],
+                create[2],
+                "client",
+                "--name",
+                "x",
+                "--scope",
+                "read",
+                "--host",
+                "shop.example",
+            ],
+            "it goes with --scope check",
         ),
         (&["nonsense"], "unrecognized subcommand"),
     ];

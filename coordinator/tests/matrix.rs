@@ -15,11 +15,12 @@ use common::{
 };
 use onlyhere_coordinator::{
     api::ROUTES,
+    audit::By,
     clock,
     fleet::roll::Roll,
     identity::{Authority, SERVER_NAME},
     place::Place,
-    tokens::{ADMIN, CLIENT, Secret, Token, TokenKind},
+    tokens::{ADMIN, CLIENT, Scope, Secret, Token, TokenKind},
 };
 use onlyhere_proto::{
     Outcome, Timestamp,
@@ -32,9 +33,11 @@ use rustls_pki_types::CertificateDer;
 use tonic_health::pb as health;
 use tonic_reflection::pb::v1 as reflection;
 
-/// In the order of the columns below.
-const CREDENTIALS: [&str; 10] = [
-    "none", "wrong", "expired", "revoked", "client", "admin", "join", "probe", "other-CA", "struck",
+/// In the order of the columns below. `check`, `list` and `read-all` are tokens with that scope alone; `join` is a join
+/// token, `struck` the certificate of a probe that was struck off.
+const CREDENTIALS: [&str; 13] = [
+    "none", "wrong", "expired", "revoked", "client", "admin", "check", "list", "read-all", "join",
+    "probe", "other-CA", "struck",
 ];
 
 /// `ok`: served. `401`, `403`: refused. `-`: not on this port. `tls`: refused in the handshake.
@@ -42,39 +45,39 @@ const CREDENTIALS: [&str; 10] = [
 /// A bearer token is none on the probe port, where an enrolment carries its secret inside; a client certificate is none on
 /// the people's port, which does not ask for one.
 const PEOPLE: &str = "
-                                                               none wrong expired revoked client admin join probe other-CA struck
-GET /healthz                                                   ok   ok    ok      ok      ok     ok    ok   ok    ok       ok
-GET /readyz                                                    ok   ok    ok      ok      ok     ok    ok   ok    ok       ok
-GET /v1/vantages                                               401  401   401     401     ok     ok    401  401   401      401
-GET /v1/checks/{id}                                            401  401   401     401     ok     ok    401  401   401      401
-/onlyhere.v1.PublicService/Check                               401  401   401     401     ok     ok    401  401   401      401
-/onlyhere.v1.PublicService/ListVantages                        401  401   401     401     ok     ok    401  401   401      401
-/onlyhere.v1.ProbeService/Enrol                                -    -     -       -       -      -     -    -     -        -
-/onlyhere.v1.ProbeService/Attach                               -    -     -       -       -      -     -    -     -        -
-/grpc.health.v1.Health/Check                                   ok   ok    ok      ok      ok     ok    ok   ok    ok       ok
-/grpc.health.v1.Health/Watch                                   ok   ok    ok      ok      ok     ok    ok   ok    ok       ok
-/grpc.reflection.v1.ServerReflection/ServerReflectionInfo      ok   ok    ok      ok      ok     ok    ok   ok    ok       ok
-GET /nothing                                                   -    -     -       -       -      -     -    -     -        -
-/onlyhere.v1.PublicService/Nothing                             -    -     -       -       -      -     -    -     -        -
-/nothing.Service/Nothing                                       -    -     -       -       -      -     -    -     -        -
+                                                           none wrong expired revoked client admin check list read-all join probe other-CA struck
+GET /healthz                                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
+GET /readyz                                                ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
+GET /v1/vantages                                           401  401   401     401     ok     ok    403   ok   403      401  401   401      401
+GET /v1/checks/{id}                                        401  401   401     401     ok     ok    403   403  ok       401  401   401      401
+/onlyhere.v1.PublicService/Check                           401  401   401     401     ok     ok    ok    403  403      401  401   401      401
+/onlyhere.v1.PublicService/ListVantages                    401  401   401     401     ok     ok    403   ok   403      401  401   401      401
+/onlyhere.v1.ProbeService/Enrol                            -    -     -       -       -      -     -     -    -        -    -     -        -
+/onlyhere.v1.ProbeService/Attach                           -    -     -       -       -      -     -     -    -        -    -     -        -
+/grpc.health.v1.Health/Check                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
+/grpc.health.v1.Health/Watch                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
+/grpc.reflection.v1.ServerReflection/ServerReflectionInfo  ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
+GET /nothing                                               -    -     -       -       -      -     -     -    -        -    -     -        -
+/onlyhere.v1.PublicService/Nothing                         -    -     -       -       -      -     -     -    -        -    -     -        -
+/nothing.Service/Nothing                                   -    -     -       -       -      -     -     -    -        -    -     -        -
 ";
 
 const PROBES: &str = "
-                                                               none wrong expired revoked client admin join probe other-CA struck
-GET /healthz                                                   -    -     -       -       -      -     -    -     tls      -
-GET /readyz                                                    -    -     -       -       -      -     -    -     tls      -
-GET /v1/vantages                                               -    -     -       -       -      -     -    -     tls      -
-GET /v1/checks/{id}                                            -    -     -       -       -      -     -    -     tls      -
-/onlyhere.v1.PublicService/Check                               -    -     -       -       -      -     -    -     tls      -
-/onlyhere.v1.PublicService/ListVantages                        -    -     -       -       -      -     -    -     tls      -
-/onlyhere.v1.ProbeService/Enrol                                401  401   401     401     401    401   ok   401   tls      401
-/onlyhere.v1.ProbeService/Attach                               401  401   401     401     401    401   401  ok    tls      403
-/grpc.health.v1.Health/Check                                   -    -     -       -       -      -     -    -     tls      -
-/grpc.health.v1.Health/Watch                                   -    -     -       -       -      -     -    -     tls      -
-/grpc.reflection.v1.ServerReflection/ServerReflectionInfo      -    -     -       -       -      -     -    -     tls      -
-GET /nothing                                                   -    -     -       -       -      -     -    -     tls      -
-/onlyhere.v1.PublicService/Nothing                             -    -     -       -       -      -     -    -     tls      -
-/nothing.Service/Nothing                                       -    -     -       -       -      -     -    -     tls      -
+                                                           none wrong expired revoked client admin check list read-all join probe other-CA struck
+GET /healthz                                               -    -     -       -       -      -     -     -    -        -    -     tls      -
+GET /readyz                                                -    -     -       -       -      -     -     -    -        -    -     tls      -
+GET /v1/vantages                                           -    -     -       -       -      -     -     -    -        -    -     tls      -
+GET /v1/checks/{id}                                        -    -     -       -       -      -     -     -    -        -    -     tls      -
+/onlyhere.v1.PublicService/Check                           -    -     -       -       -      -     -     -    -        -    -     tls      -
+/onlyhere.v1.PublicService/ListVantages                    -    -     -       -       -      -     -     -    -        -    -     tls      -
+/onlyhere.v1.ProbeService/Enrol                            401  401   401     401     401    401   401   401  401      ok   401   tls      401
+/onlyhere.v1.ProbeService/Attach                           401  401   401     401     401    401   401   401  401      401  ok    tls      403
+/grpc.health.v1.Health/Check                               -    -     -       -       -      -     -     -    -        -    -     tls      -
+/grpc.health.v1.Health/Watch                               -    -     -       -       -      -     -     -    -        -    -     tls      -
+/grpc.reflection.v1.ServerReflection/ServerReflectionInfo  -    -     -       -       -      -     -     -    -        -    -     tls      -
+GET /nothing                                               -    -     -       -       -      -     -     -    -        -    -     tls      -
+/onlyhere.v1.PublicService/Nothing                         -    -     -       -       -      -     -     -    -        -    -     tls      -
+/nothing.Service/Nothing                                   -    -     -       -       -      -     -     -    -        -    -     tls      -
 ";
 
 /// Asked for besides what there is: what there is not.
@@ -246,7 +249,7 @@ impl Stage {
 type Change = fn(Token) -> Token;
 
 async fn token(coordinator: &Coordinator, kind: TokenKind, name: &str, change: Change) -> Secret {
-    coordinator.token(kind, name, change)
+    coordinator.token(kind, name, change).await
 }
 
 /// Those of [`CREDENTIALS`], in their order.
@@ -275,14 +278,26 @@ async fn credentials(coordinator: &Coordinator, client: Secret) -> Vec<Credentia
         token(TokenKind::Probe, "gone", revoked).await,
     ];
     let admin = token(TokenKind::Admin, "root", |token| token).await;
+    let only = [
+        token(TokenKind::Client, "check", |token| {
+            scoped_to(token, Scope::Check)
+        })
+        .await,
+        token(TokenKind::Client, "list", |token| {
+            scoped_to(token, Scope::Vantages)
+        })
+        .await,
+        token(TokenKind::Admin, "reader", |token| {
+            scoped_to(token, Scope::ReadAll)
+        })
+        .await,
+    ];
     let join = token(TokenKind::Probe, "new", |token| token).await;
     let enrolled = enrol(coordinator, "fra1").await;
     let struck = enrol(coordinator, "nyc1").await;
-    assert!(
-        Roll::in_dir(coordinator.data_dir())
-            .strike(&"nyc1".parse().unwrap())
-            .unwrap()
-    );
+    let roll = Roll::new(coordinator.store().await);
+    let nyc1 = "nyc1".parse().unwrap();
+    assert!(roll.strike(&nyc1, &By::operator()).await.unwrap());
     let elsewhere = tempfile::tempdir().unwrap();
     let other = Authority::load_or_create(elsewhere.path()).unwrap();
     let request = CertificateParams::default()
@@ -307,6 +322,9 @@ async fn credentials(coordinator: &Coordinator, client: Secret) -> Vec<Credentia
         bearer(CLIENT, &gone[0], &gone[1]),
         bearer(CLIENT, &client, &client),
         bearer(ADMIN, &admin, &admin),
+        bearer(CLIENT, &only[0], &only[0]),
+        bearer(CLIENT, &only[1], &only[1]),
+        bearer(ADMIN, &only[2], &only[2]),
         bearer(CLIENT, &join, &join),
         certificate(&enrolled),
         certificate(&stranger),
@@ -314,8 +332,15 @@ async fn credentials(coordinator: &Coordinator, client: Secret) -> Vec<Credentia
     ]
 }
 
+fn scoped_to(token: Token, scope: Scope) -> Token {
+    Token {
+        scopes: Some([scope].into()),
+        ..token
+    }
+}
+
 async fn enrol(coordinator: &Coordinator, name: &str) -> Identity {
-    let secret = coordinator.probe_token(name, Place::default());
+    let secret = coordinator.probe_token(name, Place::default()).await;
     probe::enrol(coordinator, secret.as_str(), "")
         .await
         .unwrap()

@@ -99,7 +99,7 @@ async fn guard(
         return Ok(next.run(request).await);
     };
     let token = authorize(api, request.headers(), Use::Look).await?;
-    if !token.scopes().contains(&scope) {
+    if !token.may(scope) {
         return Err(Refusal::Scope(scope));
     }
     let turn = match scope {

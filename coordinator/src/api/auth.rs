@@ -8,11 +8,11 @@ use http::{
 };
 use tonic::{Status, metadata::MetadataMap};
 
-use super::{Api, Busy};
+use super::{Api, Busy, TooOften};
 use crate::{
     clock,
     store::StoreError,
-    tokens::{Refused, Scope, Token, TokenKind, bearer_secret},
+    tokens::{HostSuffix, Refused, Scope, Token, TokenKind, bearer_secret},
 };
 
 /// Kinds of token that may ask.
@@ -38,6 +38,17 @@ pub(super) enum Refusal {
     /// Too much goes on.
     #[error(transparent)]
     Busy(#[from] Busy),
+    /// Too many checks in a while.
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
+    /// A target that is not the token's business.
+    #[error("this token may check {} and hosts below it, not {host}", listed(.allowed))]
+    Host {
+        /// Those that it may check.
+        allowed: Vec<HostSuffix>,
+        /// What was asked.
+        host: String,
+    },
     /// The store.
     #[error("the coordinator cannot use its tokens; its log says why")]
     Unreadable(#[from] StoreError),
@@ -46,10 +57,12 @@ pub(super) enum Refusal {
 impl Refusal {
     /// When it is worth trying again, if waiting helps; seconds, rounded up.
     pub(super) fn retry_after_s(&self) -> Option<u64> {
-        match self {
-            Self::Busy(busy) => Some(busy.retry_after().as_millis().div_ceil(1_000) as u64),
-            _ => None,
-        }
+        let wait = match self {
+            Self::Busy(busy) => busy.retry_after(),
+            Self::TooOften(too_often) => too_often.retry_after(),
+            _ => return None,
+        };
+        Some(wait.as_millis().div_ceil(1_000) as u64)
     }
 }
 
@@ -58,9 +71,9 @@ impl From<Refusal> for Status {
         let says = why.to_string();
         match why {
             Refusal::NoToken | Refusal::Refused(_) => Self::unauthenticated(says),
-            Refusal::Scope(_) => Self::permission_denied(says),
+            Refusal::Scope(_) | Refusal::Host { .. } => Self::permission_denied(says),
             Refusal::Unreadable(_) => Self::internal(says),
-            Refusal::Busy(_) => {
+            Refusal::Busy(_) | Refusal::TooOften(_) => {
                 let mut headers = HeaderMap::new();
                 if let Some(seconds) = why.retry_after_s() {
                     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -70,6 +83,11 @@ impl From<Refusal> for Status {
             }
         }
     }
+}
+
+fn listed(hosts: &[HostSuffix]) -> String {
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    hosts.join(", ")
 }
 
 /// Whether a use of the token is spent.

@@ -115,8 +115,9 @@ impl Session {
 
     /// Waits for the check's turn; then a use of the token is spent.
     async fn turn(&self, opening: Admitted) -> Result<Admitted, Status> {
+        let at_once = self.token.limits.at_once.map(|most| most.get() as usize);
         let turn = tokio::select! {
-            turn = self.api.turns.enter(&self.token.id, None) => turn.map_err(Refusal::from)?,
+            turn = self.api.turns.enter(&self.token.id, at_once) => turn.map_err(Refusal::from)?,
             () = self.api.draining.cancelled() => return Err(stopping()),
         };
         drop(opening);
@@ -223,6 +224,14 @@ impl Session {
     fn read(&self, start: wire::Start) -> Result<Question, Status> {
         let refuse = |why: String| Status::invalid_argument(why);
         let target = Target::parse(&start.target).map_err(|e| refuse(e.to_string()))?;
+        let hosts = &self.token.hosts;
+        if !hosts.is_empty() && !hosts.iter().any(|suffix| suffix.covers(&target.host)) {
+            let refusal = Refusal::Host {
+                allowed: hosts.clone(),
+                host: target.host.to_string(),
+            };
+            return Err(refusal.into());
+        }
         if let Some(kind) = private(&target, &self.api.config.allow_private) {
             return Err(refuse(format!(
                 "{} is {kind}: private targets are judged locally, no remote vantage is asked (unless the coordinator's allow_private covers it)",
@@ -272,7 +281,9 @@ impl Session {
         let fleet = self.api.fleet.vantages();
         let caller = plan::locate(self.address, &fleet);
         let is_vantage = question.local.is_some();
-        let picked = plan::pick(&fleet, is_vantage.then_some(&caller), &question.from)
+        let most = self.token.limits.vantages;
+        let most = most.map_or(limits::VANTAGES, |most| most.get() as usize);
+        let picked = plan::pick(&fleet, is_vantage.then_some(&caller), &question.from, most)
             .map_err(|e| Status::failed_precondition(e.to_string()))?;
         let mut lines = self.lines(picked);
         let mut vantages: Vec<Vantage> = lines.values().map(|line| line.vantage()).collect();

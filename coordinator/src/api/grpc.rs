@@ -35,6 +35,10 @@ impl PublicService for PublicPort {
         if api.draining.is_cancelled() {
             return Err(stopping());
         }
+        api.rates.begin(&token).map_err(|too_often| {
+            tracing::warn!(token = token.id, name = %token.name, %too_often, "check refused");
+            Refusal::from(too_often)
+        })?;
         let opening = api.openings.enter(&token.id, None).await;
         let opening = opening.map_err(|busy| {
             tracing::warn!(token = token.id, name = %token.name, %busy, "check refused");

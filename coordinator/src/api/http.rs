@@ -92,8 +92,7 @@ async fn report(
     let check: CheckId = id
         .parse()
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{error}")))?;
-    let may_read =
-        |token: &Token, owner: &str| token.scopes().contains(&Scope::ReadAll) || token.id == owner;
+    let may_read = |token: &Token, owner: &str| token.may(Scope::ReadAll) || token.id == owner;
     let found = api.store.report(&check).await.map_err(|error| {
         tracing::error!(%error, "a report cannot be read");
         let says = "the coordinator cannot read its store; its log says why";

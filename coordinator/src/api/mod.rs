@@ -10,6 +10,7 @@ mod http;
 mod inbound;
 mod outbox;
 mod problem;
+mod rates;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ pub use self::http::{ROUTES, Route, routes};
 pub use access::{Access, METHODS, Method};
 pub use admission::{Admission, Admitted, Busy};
 pub use grpc::PublicPort;
+pub use rates::{Rates, TooOften};
 
 /// What every call may need.
 #[derive(Clone)]
@@ -39,6 +41,8 @@ pub struct Api {
     pub audit: Arc<Audit>,
     /// Room for calls whose question is not read yet, or that wait for their turn.
     pub openings: Arc<Admission>,
+    /// How often each token begins a check.
+    pub rates: Arc<Rates>,
     /// Room for checks.
     pub turns: Arc<Admission>,
     /// Room for answers of other calls, until they are taken.

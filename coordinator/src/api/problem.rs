@@ -39,8 +39,8 @@ impl From<Refusal> for Problem {
     fn from(why: Refusal) -> Self {
         let status = match why {
             Refusal::NoToken | Refusal::Refused(_) => StatusCode::UNAUTHORIZED,
-            Refusal::Scope(_) => StatusCode::FORBIDDEN,
-            Refusal::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Scope(_) | Refusal::Host { .. } => StatusCode::FORBIDDEN,
+            Refusal::Busy(_) | Refusal::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self {

@@ -15,7 +15,9 @@ use crate::{
     config::Config,
     identity::Authority,
     place::{self, Place},
-    tokens::{ADMIN, CLIENT, JoinToken, Token, TokenKind, Tokens},
+    tokens::{
+        ADMIN, CLIENT, HostSuffix, JoinToken, Limit, Limits, Scope, Token, TokenKind, Tokens,
+    },
 };
 
 #[derive(Debug, Subcommand)]
@@ -56,6 +58,15 @@ pub(super) struct Create {
     /// Further labels of the probe.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = place::parse_label)]
     labels: Vec<(String, String)>,
+    /// What a client or admin may do: check, read, vantages, and read-all for an admin [default: all of its kind].
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    scopes: Vec<Scope>,
+    /// How much a client or admin may do: at-once, per-minute, per-hour (checks) and vantages (of one check).
+    #[arg(long = "limit", value_name = "KEY=N", value_delimiter = ',')]
+    limits: Vec<Limit>,
+    /// The only host, with all below it, that a client or admin may check, such as shop.example; may be repeated.
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<HostSuffix>,
     /// How often it can be used [default: 1 for probes, without limit for others].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     uses: Option<u32>,
@@ -79,6 +90,8 @@ impl TokenCommand {
     }
 }
 
+/// Hosts that one token may be limited to.
+const HOSTS: usize = 32;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Create {
@@ -99,6 +112,12 @@ impl Create {
                 class: self.class,
                 labels: self.labels.into_iter().collect(),
             },
+            scopes: (!self.scopes.is_empty()).then(|| self.scopes.into_iter().collect()),
+            hosts: self.hosts,
+            limits: self
+                .limits
+                .into_iter()
+                .fold(Limits::default(), Limits::with),
             uses,
             uses_left: uses,
             expires_at: expires.map(|time| after(now, time)),
@@ -138,6 +157,32 @@ impl Create {
             return usage(
                 "--region, --country, --asn, --class and --label say where a probe sits: they go with --kind probe".into(),
             );
+        }
+        self.check_scopes(is_probe)
+    }
+
+    fn check_scopes(&self, is_probe: bool) -> Result<(), CommandError> {
+        let usage = |why: String| Err(CommandError::Usage(why));
+        let has_use = !self.scopes.is_empty() || !self.limits.is_empty() || !self.hosts.is_empty();
+        if has_use && is_probe {
+            return usage(
+                "--scope, --limit and --host say what may be asked: they go with --kind client or admin"
+                    .into(),
+            );
+        }
+        if self.hosts.len() > HOSTS {
+            return usage(format!("a token is limited to at most {HOSTS} hosts"));
+        }
+        let all = self.kind.scopes();
+        if let Some(scope) = self.scopes.iter().find(|scope| !all.contains(scope)) {
+            return usage(format!(
+                "a {} token cannot have the scope {scope}: it goes with --kind admin",
+                self.kind.label()
+            ));
+        }
+        if !self.hosts.is_empty() && !self.scopes.is_empty() && !self.scopes.contains(&Scope::Check)
+        {
+            return usage("--host limits checks: it goes with --scope check".into());
         }
         Ok(())
     }
@@ -203,8 +248,8 @@ fn list(settings: &Settings) -> Result<(), CommandError> {
     })?;
     let now = clock::now();
     println!(
-        "{:<11} {:<7} {:<20} {:<10} {:<25} STATE",
-        "ID", "KIND", "NAME", "USES LEFT", "EXPIRES"
+        "{:<11} {:<7} {:<20} {:<10} {:<25} {:<20} {:<30} STATE",
+        "ID", "KIND", "NAME", "USES LEFT", "EXPIRES", "SCOPES", "LIMITS"
     );
     for token in tokens {
         let uses = token
@@ -218,13 +263,30 @@ fn list(settings: &Settings) -> Result<(), CommandError> {
             Err(refused) => refused.label().to_owned(),
         };
         println!(
-            "{:<11} {:<7} {:<20} {uses:<10} {expires:<25} {state}",
+            "{:<11} {:<7} {:<20} {uses:<10} {expires:<25} {:<20} {:<30} {state}",
             token.id,
             token.kind.label(),
-            token.name
+            token.name,
+            joined(token.scopes().iter().map(Scope::to_string)),
+            joined(
+                (!token.limits.is_none())
+                    .then(|| token.limits.to_string())
+                    .into_iter()
+                    .chain(token.hosts.iter().map(|host| format!("host={host}")))
+            ),
         );
     }
     Ok(())
+}
+
+/// With commas; `-` for nothing, so that every column has a word.
+fn joined(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.collect();
+    if words.is_empty() {
+        "-".into()
+    } else {
+        words.join(",")
+    }
 }
 
 fn revoke(id_or_name: &str, settings: &Settings) -> Result<(), CommandError> {

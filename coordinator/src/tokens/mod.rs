@@ -3,6 +3,7 @@
 //! They stand in the store, hashed, so that `token create` works before and while the coordinator serves; what another
 //! process changes counts from the next time that a token is shown.
 
+mod limits;
 mod scope;
 mod secret;
 
@@ -17,6 +18,7 @@ use crate::{
     store::{Change, Committed, Store, StoreError},
 };
 
+pub use limits::{HostSuffix, Limit, Limits};
 pub use scope::Scope;
 pub use secret::{ADMIN, CLIENT, JOIN, JoinToken, Secret, SecretHash, bearer_secret};
 
@@ -63,6 +65,15 @@ pub struct Token {
     /// Of a probe token: where the probe sits.
     #[serde(default)]
     pub place: Place,
+    /// What it may be used for, of what its kind may; none: all of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// Hosts that it may check, with all below them; none: every host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostSuffix>,
+    /// How much it may be used.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
     /// How often it might be used when it was made; none: without limit.
     #[serde(default)]
     pub uses: Option<u32>,
@@ -90,6 +101,9 @@ impl Token {
             name,
             secret_sha256: hash,
             place: Place::default(),
+            scopes: None,
+            hosts: Vec::new(),
+            limits: Limits::default(),
             uses: None,
             uses_left: None,
             created_at: now,
@@ -101,7 +115,17 @@ impl Token {
 
     /// What it may be used for.
     pub fn scopes(&self) -> BTreeSet<Scope> {
-        self.kind.scopes()
+        let all = self.kind.scopes();
+        match &self.scopes {
+            None => all,
+            Some(some) => all.intersection(some).copied().collect(),
+        }
+    }
+
+    /// Whether it may be used for this. Who may read everything may read his own.
+    pub fn may(&self, scope: Scope) -> bool {
+        let scopes = self.scopes();
+        scopes.contains(&scope) || (scope == Scope::Read && scopes.contains(&Scope::ReadAll))
     }
 
     /// Id and name, for lists and logs.

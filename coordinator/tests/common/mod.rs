@@ -5,6 +5,7 @@ pub mod caller;
 pub mod http2;
 pub mod probe;
 pub mod process;
+pub mod raw;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
