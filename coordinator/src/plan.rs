@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_token_may_allow_fewer_and_they_are_as_diverse_as_they_can_be() {
         let two = pick(&fleet(), None, &[], 2).unwrap();
-        assert_eq!(names(&two), ["fra1", "sibling"]);
+        assert_eq!(names(&two), ["fra1", "home"]);
         let europe = ["eu".parse().unwrap()];
         assert_eq!(pick(&fleet(), None, &europe, 2).unwrap().len(), 2);
         let three = ["eu@3".parse().unwrap()];

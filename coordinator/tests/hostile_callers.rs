@@ -37,7 +37,10 @@ const CHECK: &str = "/onlyhere.v1.PublicService/Check";
 struct Serving {
     child: Child,
     api: SocketAddr,
-    token: String,
+    /// Of the caller who means well.
+    good: String,
+    /// Of those who do not: two, so that none of them only waits for another.
+    evil: [String; 2],
     _dir: tempfile::TempDir,
 }
 
@@ -59,17 +62,21 @@ impl Serving {
                 .current_dir(dir.path());
             command
         };
-        let create = [
-            "token",
-            "create",
-            "--kind",
-            "client",
-            "--name",
-            "x",
-            "--data-dir",
-            "d",
-        ];
-        let token = program().args(create).output().unwrap();
+        let token = |name: &str| {
+            let create = [
+                "token",
+                "create",
+                "--kind",
+                "client",
+                "--data-dir",
+                "d",
+                "--name",
+                name,
+            ];
+            let output = program().args(create).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        let tokens = [token("good"), token("evil1"), token("evil2")];
         let api = std::net::TcpListener::bind((EVIL, 0))
             .unwrap()
             .local_addr()
@@ -87,10 +94,12 @@ impl Serving {
         assert!(lines.any(|line| line.unwrap() == "ready"), "it serves");
         // What it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
+        let [good, one, two] = tokens;
         Self {
             child,
             api,
-            token: String::from_utf8(token.stdout).unwrap().trim().to_owned(),
+            good,
+            evil: [one, two],
             _dir: dir,
         }
     }
@@ -116,10 +125,10 @@ impl Serving {
         endpoint.connect_with_connector(dial).await.unwrap()
     }
 
-    /// One whole check by a caller who means well; gives its id.
-    async fn check(&self) -> String {
+    /// One whole check as it should be; gives its id.
+    async fn check(&self, token: &str) -> String {
         let channel = self.channel(GOOD).await;
-        let check = caller::open_over(channel, &self.token, caller::start("tcp://shop.example:22"));
+        let check = caller::open_over(channel, token, caller::start("tcp://shop.example:22"));
         let told = within(check)
             .await
             .unwrap()
@@ -263,7 +272,7 @@ async fn keeps_its_window_shut(serving: &Serving, check: &str) -> Row {
     let mut http = Http2::open(EVIL, serving.api, 0).await;
     for stream in 0..8 {
         let path = format!("/v1/checks/{check}");
-        http.request(1 + 2 * stream, "GET", &path, &serving.token, false)
+        http.request(1 + 2 * stream, "GET", &path, &serving.evil[0], false)
             .await;
     }
     closed(
@@ -287,7 +296,7 @@ fn start_of_check() -> Vec<u8> {
 async fn never_reads_its_check(serving: &Serving) -> Row {
     let mut http = Http2::open(EVIL, serving.api, 0).await;
     for stream in (1..33).step_by(2) {
-        http.request(stream, "POST", CHECK, &serving.token, true)
+        http.request(stream, "POST", CHECK, &serving.evil[0], true)
             .await;
         http.data(stream, &start_of_check()).await;
     }
@@ -304,7 +313,7 @@ async fn never_asks(serving: &Serving) -> Row {
     let (_send, waiting) = tokio::sync::mpsc::channel::<wire::PublicServiceCheckRequest>(1);
     let request = caller::with_token(
         tokio_stream::wrappers::ReceiverStream::new(waiting),
-        &serving.token,
+        &serving.evil[1],
     );
     let mut client = wire::public_service_client::PublicServiceClient::new(channel);
     let began = Instant::now();
@@ -315,31 +324,44 @@ async fn never_asks(serving: &Serving) -> Row {
     closed("a check without a question", after, 15)
 }
 
-/// A message that is larger than any caller's, and then very many small ones.
+/// Sends more in one check than one vantage can have seen.
 async fn floods_its_check(
     serving: &Serving,
     name: &'static str,
-    message: Vec<u8>,
+    message: wire::PublicServiceCheckRequest,
     count: usize,
 ) -> Row {
-    let mut http = Http2::open(EVIL, serving.api, 1024 * 1024).await;
-    http.request(1, "POST", CHECK, &serving.token, true).await;
-    let mut body = start_of_check();
-    for _ in 0..count {
-        body.extend_from_slice(&framed(&message));
-    }
-    let began = Instant::now();
-    // Without an answer to its pings and with a window that is never opened for it, it cannot send for ever.
-    let sent = async {
-        for part in body.chunks(16 * 1024) {
-            if !http.data(1, part).await {
+    let channel = serving.channel(EVIL).await;
+    let check = caller::open_over(
+        channel,
+        &serving.evil[1],
+        caller::start("tcp://shop.example:22"),
+    );
+    let caller::Check { send, mut receive } = within(check).await.unwrap();
+    let flood = async {
+        for _ in 0..count {
+            if send.send(message.clone()).await.is_err() {
                 return;
             }
         }
-        let _ = http.live_on(Duration::from_secs(60)).await;
+        send.closed().await;
     };
-    let ended = tokio::time::timeout(Duration::from_secs(60), sent).await;
-    closed(name, ended.ok().map(|()| began.elapsed()), 59)
+    let end = async {
+        loop {
+            match receive.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return "its check has ended".to_owned(),
+                Err(status) => return format!("{:?}", status.code()),
+            }
+        }
+    };
+    let both = async { futures::join!(flood, end).1 };
+    let came = tokio::time::timeout(Duration::from_secs(50), both).await;
+    Row {
+        name,
+        is_well: came.is_ok(),
+        came: came.unwrap_or_else(|_| "goes on".into()),
+    }
 }
 
 /// Many more connections than one address may have.
@@ -376,7 +398,7 @@ async fn means_well(
     let (mut count, mut slowest) = (0, Duration::ZERO);
     while !until.is_cancelled() {
         let began = Instant::now();
-        serving.check().await;
+        serving.check(&serving.good).await;
         slowest = slowest.max(began.elapsed());
         count += 1;
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -388,9 +410,18 @@ async fn means_well(
 async fn hostile_callers_are_cut_off_and_nobody_else_notices() {
     let serving = Serving::start();
     let before = serving.peak();
-    let check = serving.check().await;
+    let check = serving.check(&serving.evil[0]).await;
     let over = tokio_util::sync::CancellationToken::new();
-    let large = vec![0x0a; 2 * 1024 * 1024];
+    let nothing = wire::PublicServiceCheckRequest::default();
+    let large = wire::Observation {
+        detail: "x".repeat(2 * 1024 * 1024),
+        ..Default::default()
+    };
+    let large = wire::PublicServiceCheckRequest {
+        message: Some(Ask::Observations(wire::ObservationBatch {
+            observations: vec![large],
+        })),
+    };
     let attacks = async {
         let rows = futures::join!(
             says_nothing(&serving),
@@ -407,13 +438,8 @@ async fn hostile_callers_are_cut_off_and_nobody_else_notices() {
             keeps_its_window_shut(&serving, &check),
             never_reads_its_check(&serving),
             never_asks(&serving),
-            floods_its_check(&serving, "a message of 2 MB", large, 1),
-            floods_its_check(
-                &serving,
-                "100,000 messages in one check",
-                Vec::new(),
-                100_000
-            ),
+            floods_its_check(&serving, "a message of 2 MB", large, 20),
+            floods_its_check(&serving, "100,000 messages in one check", nothing, 100_000),
             comes_as_a_crowd(&serving),
         );
         over.cancel();
@@ -448,5 +474,5 @@ async fn hostile_callers_are_cut_off_and_nobody_else_notices() {
     );
     assert!(peak < MEMORY, "{peak} bytes");
     // And afterwards everything is as it was.
-    serving.check().await;
+    serving.check(&serving.good).await;
 }
