@@ -6,7 +6,7 @@ use onlyhere_proto::{CauseId, Family, Stage};
 use crate::case::{Case, is_private_address};
 use crate::digest::hosts_entry_differs;
 use crate::digest::{Attempt, Control, ControlFailure, Digest, Proxied, Seen};
-use crate::hidden::{ByHabits, HABITS, HostHabits, State};
+use crate::hidden::{ByShared, HostHabits, Shared, State};
 use crate::hypothesis::{Hypothesis, Near};
 use crate::likelihood::*;
 use crate::model::{ControlsSeen, Entry, HostSeen};
@@ -115,28 +115,36 @@ impl<'a> Effect<'a> {
     }
 }
 
-/// Everything that one vantage saw, for each of the host's habits.
+/// Everything that one vantage saw, for each of the things that all vantages share.
 pub(crate) fn likelihood(
     case: &Case,
     digest: &Digest,
     vantage: usize,
     effect: Option<Effect<'_>>,
     state: State,
-) -> ByHabits {
+) -> ByShared {
     let seen = &digest.vantages[vantage];
-    let mut p = resolution(seen, effect, state) * odd_answers(case, digest, vantage, effect, state);
-    for attempt in &seen.attempts {
-        p *= at_target(digest, attempt, effect, state);
-    }
+    let mut whatever_the_day =
+        resolution(seen, effect, state) * odd_answers(case, digest, vantage, effect, state);
     for control in &seen.controls {
-        p *= of_control(control, effect, state);
+        whatever_the_day *= of_control(control, effect, state);
     }
-    p *= by_other_ways(digest, seen, effect, state);
-    if seen.pings.is_empty() && seen.other_ports.is_empty() {
-        return [p.max(f64::MIN_POSITIVE); HABITS];
+    let by_day = Shared::by_day(|day| {
+        let noise = day.noise();
+        let at_target = seen.attempts.iter();
+        let at_target: f64 = at_target
+            .map(|attempt| at_target_once(digest, attempt, effect, state, noise))
+            .product();
+        at_target * by_other_ways(digest, seen, effect, state, noise)
+    });
+    let nothing_else = seen.pings.is_empty() && seen.other_ports.is_empty();
+    let mut p = by_day.map(|p| p * whatever_the_day);
+    if !nothing_else {
+        for (p, (shared, _)) in p.iter_mut().zip(Shared::all(false)) {
+            *p *= host(digest, seen, effect, shared.habits, state);
+        }
     }
-    HostHabits::all(false)
-        .map(|(habits, _)| (p * host(digest, seen, effect, habits, state)).max(f64::MIN_POSITIVE))
+    p.map(|p| p.max(f64::MIN_POSITIVE))
 }
 
 fn row(digest: &Digest, attempt: &Attempt, effect: Option<Effect<'_>>, state: State) -> Row {
@@ -151,8 +159,14 @@ fn row(digest: &Digest, attempt: &Attempt, effect: Option<Effect<'_>>, state: St
     }
 }
 
-fn at_target(digest: &Digest, attempt: &Attempt, effect: Option<Effect<'_>>, state: State) -> f64 {
-    let p = row(digest, attempt, effect, state).probability(attempt.sign, attempt.depth);
+fn at_target_once(
+    digest: &Digest,
+    attempt: &Attempt,
+    effect: Option<Effect<'_>>,
+    state: State,
+    noise: f64,
+) -> f64 {
+    let p = row(digest, attempt, effect, state).probability(attempt.sign, attempt.depth, noise);
     if attempt.sign.kind == Kind::Reset && attempt.depth == Stage::Http {
         let late = effect.and_then(Effect::met).map_or(0.5, |e| e.late);
         return p * if attempt.shook_hands {
@@ -404,7 +418,13 @@ fn way_of_failure(failure: ControlFailure, effect: Option<Effect<'_>>, state: St
 }
 
 /// The ladder, other sources, small segments, past the tunnel, through the proxy.
-fn by_other_ways(digest: &Digest, seen: &Seen, effect: Option<Effect<'_>>, state: State) -> f64 {
+fn by_other_ways(
+    digest: &Digest,
+    seen: &Seen,
+    effect: Option<Effect<'_>>,
+    state: State,
+    noise: f64,
+) -> f64 {
     let ladders: f64 = seen
         .ladders
         .iter()
@@ -437,6 +457,7 @@ fn by_other_ways(digest: &Digest, seen: &Seen, effect: Option<Effect<'_>>, state
                         ..attempt.sign
                     },
                     attempt.depth,
+                    noise,
                 )
             })
             .product()

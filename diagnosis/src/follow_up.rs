@@ -19,6 +19,8 @@ const COST_RETRY: f64 = 6.0;
 const COST_PORT: f64 = 3.0;
 /// Between the two slots of one round of retries.
 const SECOND_GAP: Duration = Duration::from_millis(500);
+/// Surer than this that all is well, nobody is asked to confirm that it is not.
+const PROBABLY_WELL: f64 = 0.8;
 /// Others that repeat a check beside the subject.
 const WITNESSES: usize = 2;
 /// Later attempts of one vantage at most.
@@ -180,6 +182,41 @@ pub(crate) fn second_looks(s: Situation<'_>) -> Vec<Planned> {
         })
         .take(SECOND_LOOKS)
         .collect()
+}
+
+/// Whoever failed once more, where a fault is likely and a sceptic is not convinced of it yet: the subject twice, because
+/// most of what can be wrong shows to nobody else, and two others.
+pub(crate) fn confirmations(s: Situation<'_>) -> Vec<Planned> {
+    let well = s.posterior.plain_scopes().get(&Scope::Ok).copied();
+    if !s.posterior.leaves_some_doubt() || well.is_some_and(|p| p > PROBABLY_WELL) {
+        return Vec::new();
+    }
+    let subject = s.case.subject_index().filter(|v| s.present.contains(v));
+    let failed = |v: &usize| s.digest.vantages[*v].attempts.iter().any(|a| !a.is_ok());
+    let others = witnesses(s, |v| failed(&v));
+    let once = subject.into_iter().chain(others).filter(failed);
+    let once = once.filter_map(|v| confirmation(s, v));
+    let mut asks: Vec<Planned> = once.collect();
+    if let Some(first) = asks.first_mut().filter(|a| Some(a.vantage) == subject) {
+        let second = Planned {
+            slot: first.slot + 1,
+            delay: first.delay + SECOND_GAP,
+            ..first.clone()
+        };
+        // Where it gets through this time, nothing deeper may be left open.
+        first.depth = s.case.target.depth();
+        asks.push(second);
+    }
+    asks
+}
+
+/// The address that failed most lately once more, if it was not tried often enough.
+fn confirmation(s: Situation<'_>, vantage: usize) -> Option<Planned> {
+    let attempts = &s.digest.vantages[vantage].attempts;
+    let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();
+    let failed = attempts.iter().rfind(|a| !a.is_ok())?;
+    let kind = failed.sign.kind;
+    (slots.len() <= RETRIES).then(|| again(s, vantage, failed.address, kind.stage()))
 }
 
 /// Who tries again beside the subject: one that failed and one that got through, where there are both.

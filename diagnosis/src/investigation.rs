@@ -222,7 +222,8 @@ impl Investigation {
         let digest = self.digest();
         let posterior = Posterior::new(&self.case, &digest);
         let stands = || {
-            sure_scope(&posterior).is_some()
+            sure_scope(&posterior)
+                .is_some_and(|scope| scope == Scope::Ok || !posterior.leaves_doubt())
                 && stands_whatever_comes(&self.case, &digest, &posterior, &stragglers)
         };
         if !stragglers.is_empty() && !stands() {

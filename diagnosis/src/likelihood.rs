@@ -1,14 +1,14 @@
 //! Likelihood tables as data, and the probability of one piece of an observation under a row.
 //!
 //! A row is a distribution over kinds together with one over places (where a refusal is made). Every row is mixed with
-//! [`NOISE`], so no single observation can rule a hypothesis out.
+//! noise ([`NOISE`] on a calm day), so no single observation can rule a hypothesis out.
 
 use onlyhere_proto::Stage;
 
 use crate::resolution::{RESOLUTIONS, Resolution};
 use crate::sign::{ALL_KINDS, KINDS, Kind, Origin, PLACES, Place, REACHES, Sign};
 
-/// How often something else than any row happens.
+/// How often something else than any row happens, on a calm day.
 pub(crate) const NOISE: f64 = 0.05;
 
 /// What then happens.
@@ -63,28 +63,28 @@ impl Row {
         self
     }
 
-    /// Probability of a sign at an attempt of this depth, noise included.
-    pub(crate) fn probability(&self, sign: Sign, depth: Stage) -> f64 {
-        (1.0 - NOISE) * at_depth(&self.kinds, sign.kind, depth) * origin(sign.origin, &self.places)
-            + NOISE * at_depth(&NOISE_ROW, sign.kind, depth) * origin(sign.origin, &ANYWHERE)
+    /// Probability of a sign at an attempt of this depth, with so much noise.
+    pub(crate) fn probability(&self, sign: Sign, depth: Stage, noise: f64) -> f64 {
+        (1.0 - noise) * at_depth(&self.kinds, sign.kind, depth) * origin(sign.origin, &self.places)
+            + noise * at_depth(&NOISE_ROW, sign.kind, depth) * origin(sign.origin, &ANYWHERE)
     }
 
-    /// Probability of a kind alone, wherever and however deep.
+    /// Probability of a kind alone, wherever and however deep, on a calm day.
     pub(crate) fn kind(&self, kind: Kind) -> f64 {
         let sign = Sign {
             kind,
             origin: Origin::Unknown,
         };
-        self.probability(sign, Stage::Http)
+        self.probability(sign, Stage::Http, NOISE)
     }
 
-    /// Probability that an attempt of this depth works, noise included.
+    /// Probability that an attempt of this depth works, on a calm day.
     pub(crate) fn ok(&self, depth: Stage) -> f64 {
         let sign = Sign {
             kind: Kind::Ok,
             origin: Origin::Unknown,
         };
-        self.probability(sign, depth)
+        self.probability(sign, depth, NOISE)
     }
 }
 
@@ -149,13 +149,13 @@ impl DnsRow {
 
     /// Probability of a resolution.
     pub(crate) fn probability(&self, resolution: Resolution) -> f64 {
-        const ODD: [f64; RESOLUTIONS] = [0.3, 0.1, 0.05, 0.2, 0.1, 0.25];
+        const ODD: [f64; RESOLUTIONS] = [0.37, 0.005, 0.005, 0.23, 0.12, 0.27];
         0.99 * self.0[resolution as usize] + 0.01 * ODD[resolution as usize]
     }
 }
 
 /// Nothing is wrong with the name.
-pub(crate) const RESOLVES: DnsRow = DnsRow::new([0.988, 0.002, 0.001, 0.004, 0.002, 0.003]);
+pub(crate) const RESOLVES: DnsRow = DnsRow::new([0.9903, 0.0001, 0.0001, 0.0045, 0.002, 0.003]);
 /// The name is not there.
 pub(crate) const NAME_MISSING: DnsRow = DnsRow::new([0.01, 0.84, 0.14, 0.005, 0.0, 0.005]);
 /// The zone's servers fail.
@@ -274,6 +274,7 @@ mod tests {
                                 origin: Origin::Unknown,
                             },
                             depth,
+                            NOISE,
                         )
                     })
                     .sum();

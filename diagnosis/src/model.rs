@@ -92,6 +92,13 @@ pub(crate) enum Needs {
     PrivateAnswer,
 }
 
+impl Needs {
+    /// Whether it is something that was found, and not only a kind of target.
+    pub(crate) const fn is_a_finding(self) -> bool {
+        !matches!(self, Self::Nothing | Self::Tls | Self::Http | Self::Name)
+    }
+}
+
 /// One cause in one mode.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
@@ -418,6 +425,9 @@ pub(crate) mod latent {
     pub(crate) const BANNED_DATACENTER: f64 = 0.009;
     /// The target bans it, anybody else's.
     pub(crate) const BANNED: f64 = 0.003;
+    /// Days on which much goes wrong by chance, and how much likelier all of it then is.
+    pub(crate) const ROUGH_DAYS: f64 = 0.15;
+    pub(crate) const ROUGHER: f64 = 2.5;
 }
 
 /// The exponent that keeps the posterior from being too sure of itself, because observations are less independent

@@ -14,7 +14,8 @@ use crate::case::{Case, is_private_address};
 use crate::closer;
 use crate::digest::Digest;
 use crate::follow_up::{
-    LOOKS_WHEN_SEEN, dissenters, name_again, other_ports, portal, retries, second_looks, witnesses,
+    LOOKS_WHEN_SEEN, confirmations, dissenters, name_again, other_ports, portal, retries,
+    second_looks, witnesses,
 };
 use crate::posterior::Posterior;
 use crate::sign::Kind;
@@ -176,26 +177,31 @@ pub(crate) fn next(s: Situation<'_>) -> Vec<Planned> {
         return Vec::new();
     }
     let mut asks = untried_addresses(s);
+    asks.extend(confirmations(s));
     let doubted = s.case.conditions.seen.is_some() && s.slot < LOOKS_WHEN_SEEN;
     if s.case.target.layer != Layer::Dns && (doubted || !settled(s.posterior)) {
         asks.extend(other_ports(s));
-        asks.extend(retries(s));
+        let again = retries(s);
+        let planned = retried(&asks);
+        asks.extend(again.into_iter().filter(|a| !planned.contains(&a.vantage)));
         asks.extend(closer::ladders(s));
         asks.extend(closer::small_segments(s));
         asks.extend(closer::other_sources(s));
     }
     let looks = second_looks(s);
-    let planned: BTreeSet<usize> = asks
-        .iter()
-        .filter(|a| a.purpose == Purpose::Retry)
-        .map(|a| a.vantage)
-        .collect();
+    let planned = retried(&asks);
     asks.extend(looks.into_iter().filter(|a| !planned.contains(&a.vantage)));
     asks.extend(closer::zone(s));
     asks.extend(name_again(s));
     asks.extend(portal(s));
     asks.extend(dissenters(s));
     asks
+}
+
+/// Who is asked to try again.
+fn retried(asks: &[Planned]) -> BTreeSet<usize> {
+    let again = asks.iter().filter(|a| a.purpose == Purpose::Retry);
+    again.map(|a| a.vantage).collect()
 }
 
 /// Whether cause and scope are as good as certain, or nothing is wrong beyond what a vantage may be ill with.

@@ -9,7 +9,7 @@ use onlyhere_proto::{CauseId, Scope};
 use crate::case::Case;
 use crate::digest::Digest;
 use crate::effect::Effect;
-use crate::hidden::{ByHabits, HostHabits};
+use crate::hidden::{ByShared, Day, Shared};
 use crate::hypotheses::hypotheses;
 use crate::hypothesis::Hypothesis;
 use crate::latent::{good_likelihood, ill_likelihood};
@@ -23,7 +23,17 @@ pub(crate) struct Posterior {
     pub(crate) hypotheses: Arc<[Hypothesis]>,
     /// Their probabilities, adding up to one; not tempered.
     pub(crate) probabilities: Vec<f64>,
+    /// How probable it is to a sceptic that all is well.
+    pub(crate) well_to_a_sceptic: f64,
 }
+
+/// A sceptic believes that all is well, unless somebody saw an error, and that every other day is a rough one.
+const SCEPTIC: f64 = 0.97;
+const SCEPTIC_WHO_SAW: f64 = 0.8;
+/// Above this the sceptic is not convinced that anything is wrong.
+const UNCONVINCED: f64 = 0.2;
+/// Above this it is worth asking again: what comes next may speak for the sceptic.
+const HARDLY_CONVINCED: f64 = 0.05;
 
 /// A cause in a scope, the level at which the posterior is tempered.
 pub(crate) type Conclusion = (Scope, Option<CauseId>);
@@ -37,20 +47,29 @@ impl Posterior {
     /// Computes it over given hypotheses, whose priors add up to one.
     pub(crate) fn of(case: &Case, digest: &Digest, hypotheses: Arc<[Hypothesis]>) -> Self {
         let mut likelihoods = Likelihoods::new(case, digest);
-        let logs: Vec<f64> = hypotheses
+        let logs: Vec<Logs> = hypotheses
             .iter()
-            .map(|h| h.prior.ln() + likelihoods.log_likelihood(case, digest, h))
+            .map(|h| likelihoods.log_likelihood(case, digest, h))
             .collect();
-        let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let mut probabilities: Vec<f64> = logs.iter().map(|l| (l - highest).exp()).collect();
-        let sum: f64 = probabilities.iter().sum();
-        for p in &mut probabilities {
-            *p /= sum;
-        }
+        let plain = logs.iter().zip(hypotheses.iter());
+        let probabilities = normalised(plain.map(|(log, h)| h.prior.ln() + log.plain).collect());
+        let sceptical = logs.iter().map(|log| log.sceptical).collect();
+        let seen = case.conditions.seen.is_some();
         Self {
+            well_to_a_sceptic: well_to_a_sceptic(&hypotheses, sceptical, seen),
             hypotheses,
             probabilities,
         }
+    }
+
+    /// Whether somebody who takes it that all is well, and that much fails by chance, is not convinced of the contrary. What is reported must not hang on believing in a fault beforehand.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        self.well_to_a_sceptic > UNCONVINCED
+    }
+
+    /// Whether such a one is not convinced beyond what the next answer could shake.
+    pub(crate) fn leaves_some_doubt(&self) -> bool {
+        self.well_to_a_sceptic > HARDLY_CONVINCED
     }
 
     /// The likeliest hypothesis.
@@ -112,6 +131,47 @@ impl Posterior {
     }
 }
 
+/// Probabilities from logarithms, adding up to one.
+fn normalised(logs: Vec<f64>) -> Vec<f64> {
+    let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logs.iter().map(|l| (l - highest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
+}
+
+/// How probable it is that nothing is wrong, by a prior that all but rules faults out.
+/// What is there to be seen (a hosts entry, a tunnel, an error in a browser) is no chance: those keep their prior.
+fn well_to_a_sceptic(hypotheses: &[Hypothesis], likelihoods: Vec<f64>, seen: bool) -> f64 {
+    let well = |h: &Hypothesis| h.scope() == Scope::Ok;
+    let unfounded = |h: &Hypothesis| !well(h) && !h.entry.needs.is_a_finding();
+    let mass = |of: &dyn Fn(&Hypothesis) -> bool| -> f64 {
+        let those = hypotheses.iter().filter(|h| of(h));
+        those.map(|h| h.prior).sum()
+    };
+    let belief = if seen { SCEPTIC_WHO_SAW } else { SCEPTIC };
+    let odds = (1.0 - belief) / belief;
+    let factor = odds * mass(&well) / mass(&unfounded);
+    let prior = |h: &Hypothesis| h.prior * if unfounded(h) { factor } else { 1.0 };
+    let logs = likelihoods.iter().zip(hypotheses);
+    let probabilities = normalised(logs.map(|(log, h)| log + prior(h).ln()).collect());
+    let all = probabilities.iter().zip(hypotheses);
+    all.filter(|(_, h)| well(h)).map(|(p, _)| p).sum()
+}
+
+/// Logarithms of a likelihood, the second but for a constant.
+struct Logs {
+    /// With the prior of rough days.
+    plain: f64,
+    /// If they are as frequent as calm ones.
+    sceptical: f64,
+}
+
+/// The logarithm of a sum.
+fn add(a: f64, b: f64) -> f64 {
+    let highest = a.max(b);
+    highest + ((a - highest).exp() + (b - highest).exp()).ln()
+}
+
 /// With a hasher that has no random seed: nothing here may differ from run to run.
 type Known<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
@@ -125,11 +185,11 @@ struct Likelihoods {
     /// Of each vantage.
     weights: Vec<f64>,
     /// Logarithms by look, if nothing strikes it.
-    untouched: Vec<ByHabits>,
+    untouched: Vec<ByShared>,
     /// By look, if the vantage is ill.
-    ill: Vec<ByHabits>,
+    ill: Vec<ByShared>,
     /// By number of the fault and look, if it alone strikes: most pairs of faults are weighed from these.
-    alone: Known<(usize, usize), ByHabits>,
+    alone: Known<(usize, usize), ByShared>,
 }
 
 impl Likelihoods {
@@ -144,7 +204,7 @@ impl Likelihoods {
                 })
             })
             .collect();
-        let ill: Vec<ByHabits> = example
+        let ill: Vec<ByShared> = example
             .iter()
             .map(|v| ill_likelihood(case, digest, *v))
             .collect();
@@ -163,9 +223,10 @@ impl Likelihoods {
         }
     }
 
-    fn log_likelihood(&mut self, case: &Case, digest: &Digest, hypothesis: &Hypothesis) -> f64 {
+    fn log_likelihood(&mut self, case: &Case, digest: &Digest, hypothesis: &Hypothesis) -> Logs {
         let must_answer = hypothesis.entry.host == HostSeen::Alive;
-        let mut logs = HostHabits::all(must_answer).map(|(_, prior)| prior.ln());
+        let shared = Shared::all(must_answer);
+        let mut logs = shared.map(|(_, prior)| prior.ln());
         for (look, struck) in self.struck(hypothesis).into_iter().enumerate() {
             for (index, weight) in struck.into_iter().enumerate() {
                 if weight == 0.0 {
@@ -178,7 +239,16 @@ impl Likelihoods {
             }
         }
         let highest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        highest + logs.iter().map(|l| (l - highest).exp()).sum::<f64>().ln()
+        let sum = |of: &dyn Fn(&Shared) -> bool| -> f64 {
+            let those = logs.iter().zip(&shared).filter(|(_, (s, _))| of(s));
+            highest + those.map(|(l, _)| (l - highest).exp()).sum::<f64>().ln()
+        };
+        let by_day = Day::ALL.map(|(day, prior)| (sum(&|s| s.day == day), prior.ln()));
+        let [(calm, of_calm), (rough, of_rough)] = by_day;
+        Logs {
+            plain: add(calm, rough),
+            sceptical: add(calm - of_calm, rough - of_rough),
+        }
     }
 
     /// Logarithms of one look, struck by nothing (0), the fault (1), the nearer fault (2), both (3).
@@ -189,7 +259,7 @@ impl Likelihoods {
         hypothesis: &Hypothesis,
         look: usize,
         index: usize,
-    ) -> ByHabits {
+    ) -> ByShared {
         let number = match (index, &hypothesis.near) {
             (0, _) => return self.untouched[look],
             (1, _) => Some(hypothesis.number),
@@ -221,8 +291,8 @@ impl Likelihoods {
     }
 }
 
-fn logarithm(good: ByHabits, ill: ByHabits) -> ByHabits {
-    std::array::from_fn(|habit| (good[habit] + ill[habit]).ln())
+fn logarithm(good: ByShared, ill: ByShared) -> ByShared {
+    std::array::from_fn(|i| (good[i] + ill[i]).ln())
 }
 
 /// The design effect: vantages of one AS share their way, so each of n counts 1 / (1 + .2 (n - 1)). The subject's own

@@ -63,8 +63,7 @@ impl Rules {
             .iter()
             .any(|v| v.succeeds(case) || v.odd_attempts.iter().any(|(_, kind)| *kind == Kind::Ok));
         let configured = subject.and_then(|s| digest.vantages[s].configured);
-        let subject_reaches = subject
-            .is_none_or(|s| digest.vantages[s].succeeds(case) && !digest.vantages[s].fails());
+        let subject_reaches = subject.is_none_or(|s| digest.vantages[s].succeeds(case));
         Self {
             alone: subject.is_some() && others.is_empty(),
             private: case.private_target().is_some(),
@@ -188,16 +187,17 @@ fn region_confirmed(case: &Case, digest: &Digest, posterior: &Posterior, reaches
     let networks = independent(case, all().filter(fails));
     match (best.group.is_some(), reaches) {
         (_, false) => networks >= 2,
-        (true, true) => networks >= 2 && all().all(|v| fails(&v)),
+        (true, true) => networks >= 3 && all().all(|v| fails(&v)),
         (false, true) => networks >= 3,
     }
 }
 
-/// Whether what comes and goes was met three times in the same way, by two vantages at least.
+/// Whether what comes and goes was met three times in the same way, by two vantages at least that got through at other
+/// times.
 fn flapping_confirmed(digest: &Digest) -> bool {
     let mut met: BTreeMap<Mechanism, (usize, BTreeSet<usize>)> = BTreeMap::new();
     for (vantage, seen) in digest.vantages.iter().enumerate() {
-        let reliable = seen.controls_fail() != Some(true);
+        let reliable = seen.controls_fail() != Some(true) && seen.reaches();
         for attempt in seen.attempts.iter().filter(|a| !a.is_ok() && reliable) {
             let of = met.entry(attempt.sign.kind.mechanism()).or_default();
             of.0 += 1;

@@ -5,6 +5,7 @@
 //! * Whether an address or its whole network is meant can only be told by somebody else in that network: without a
 //!   sibling's word both masses are reported as `source`.
 //! * A network-wide conclusion needs a second vantage there, and two networks elsewhere.
+//! * What is wrong must convince even those who take it that all is well on a day on which much fails by chance.
 //! * The deepest level whose probability reaches 0.8 is reported: cause, else scope, else who must act.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +84,8 @@ pub(crate) fn decide(case: &Case, digest: &Digest, posterior: &Posterior) -> Dec
     *scopes.entry(Scope::Inconclusive).or_default() += UNKNOWN;
     let (top, confidence) = highest(&scopes);
     let nothing_seen = !digest.vantages.iter().any(|v| v.says_something());
-    let scope = if confidence >= REPORTABLE && !nothing_seen {
+    let convincing = top == Scope::Ok || case.loopback_target() || !posterior.leaves_doubt();
+    let scope = if confidence >= REPORTABLE && convincing && !nothing_seen {
         top
     } else {
         Scope::Inconclusive

@@ -239,6 +239,7 @@ fn is_ordinary(purpose: Purpose) -> bool {
             | Purpose::Address
             | Purpose::Sibling
             | Purpose::OtherPort
+            | Purpose::Resolver
     )
 }
 

@@ -242,15 +242,18 @@ impl<N: Network + ?Sized> Shell<'_, N> {
         };
         let received = now + link;
         let answer = answer(self.network, station, &ask.vantage, &ask.request, received);
+        // A stream keeps its order: nothing overtakes what was said before.
+        let mut latest = 0.0_f64;
         for (at, observation) in answer.observations {
             // Somebody who is lost in the middle of a request says nothing from then on.
             if let Some(back) = self.network.link_ms(station, received + at) {
-                self.later(received + at + back, Event::Deliver(observation));
+                latest = latest.max(received + at + back);
+                self.later(latest, Event::Deliver(observation));
             }
         }
         let done = received + answer.done_ms;
         if let Some(back) = self.network.link_ms(station, done) {
-            self.later(done + back + 0.01, Event::Done(key.0, key.1));
+            self.later(latest.max(done + back) + 0.01, Event::Done(key.0, key.1));
         }
     }
 }

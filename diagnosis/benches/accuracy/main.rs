@@ -3,6 +3,7 @@
 //! `make bench-diagnosis`, or `cargo bench -p onlyhere-diagnosis --bench accuracy`. Settings from the environment:
 //! `SEED`, `CASES` (of the main table; the others are fractions of it), `POOL` (remote vantages), `NOISE`, `JOBS` (threads),
 //! `BUDGET` (seconds a check may take), `CLASS` (a part of a class's name), `QUICK=1` (the main table alone),
+//! `ONLY=healthy` (the healthy alone),
 //! `WORLD=table` (the main table from the second generator), `ONE=stream:class` (one case in full).
 //!
 //! The generators know nothing of the diagnosis: they answer requests as a network would.
@@ -77,6 +78,9 @@ fn main() {
     if let Ok(one) = std::env::var("ONE") {
         return show_one(&one, draw);
     }
+    if std::env::var("ONLY").is_ok_and(|part| part == "healthy") {
+        return healthy(draw);
+    }
     let judged = judge_all(draw);
     table::classes(&judged);
     table::causes(&judged);
@@ -140,6 +144,7 @@ fn healthy(draw: Draw) {
         "false alarms               {}",
         share(|j| j.right.reported && !j.right.scope)
     );
+    table::alarms(&judged);
     table::misses(&judged);
 }
 

@@ -136,6 +136,19 @@ fn named(case: &Judged) -> f64 {
     }
 }
 
+/// Every verdict that is given and wrong.
+pub(crate) fn alarms(judged: &[Judged]) {
+    for case in judged.iter().filter(|j| j.right.reported && !j.right.scope) {
+        println!(
+            "       {} at {}   ONE={}:{}",
+            case.said.label(),
+            case.said.scope,
+            case.stream,
+            case.class
+        );
+    }
+}
+
 /// What is taken for what, the commonest first.
 pub(crate) fn misses(judged: &[Judged]) {
     let mut counts: BTreeMap<(&str, String), (usize, u64)> = BTreeMap::new();

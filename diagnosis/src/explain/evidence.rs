@@ -91,6 +91,7 @@ fn without_unlikely_pairs(posterior: &Posterior) -> Posterior {
     Posterior {
         hypotheses: kept().map(|(h, _)| h.clone()).collect(),
         probabilities: kept().map(|(_, p)| p / sum).collect(),
+        well_to_a_sceptic: posterior.well_to_a_sceptic,
     }
 }
 
