@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onlyhere_proto::{Layer, Purpose, Scope, Stage, Target, Way};
 
-use crate::digest::ControlFailure;
+use crate::digest::{Attempt, ControlFailure};
 use crate::hidden::State;
 use crate::latent::state_posterior;
 use crate::plan::{Planned, RETRY_GAP, Situation, controls};
@@ -178,7 +178,7 @@ pub(crate) fn second_looks(s: Situation<'_>) -> Vec<Planned> {
                 .attempts
                 .iter()
                 .find(|a| !a.is_ok())?;
-            Some(again(s, vantage, failed.address, failed.sign.kind.stage()))
+            Some(again(s, vantage, failed.address, failed.stage()))
         })
         .take(SECOND_LOOKS)
         .collect()
@@ -215,8 +215,7 @@ fn confirmation(s: Situation<'_>, vantage: usize) -> Option<Planned> {
     let attempts = &s.digest.vantages[vantage].attempts;
     let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();
     let failed = attempts.iter().rfind(|a| !a.is_ok())?;
-    let kind = failed.sign.kind;
-    (slots.len() <= RETRIES).then(|| again(s, vantage, failed.address, kind.stage()))
+    (slots.len() <= RETRIES).then(|| again(s, vantage, failed.address, failed.stage()))
 }
 
 /// Who tries again beside the subject: one that failed and one that got through, where there are both.
@@ -278,10 +277,10 @@ fn retry(s: Situation<'_>, vantage: usize) -> Option<Planned> {
             .iter()
             .flat_map(|v| &v.attempts)
             .filter(|a| !a.is_ok())
-            .map(|a| a.sign.kind.stage())
+            .map(Attempt::stage)
             .max()
             .unwrap_or(Stage::Tcp),
-        kind => kind.stage(),
+        _ => worst.stage(),
     };
     let depth = stage.min(s.case.target.depth());
     let slots: BTreeSet<u32> = attempts.iter().map(|a| a.slot).collect();

@@ -63,7 +63,8 @@ impl Rules {
             .iter()
             .any(|v| v.succeeds(case) || v.odd_attempts.iter().any(|(_, kind)| *kind == Kind::Ok));
         let configured = subject.and_then(|s| digest.vantages[s].configured);
-        let subject_reaches = subject.is_none_or(|s| digest.vantages[s].succeeds(case));
+        let subject_reaches = subject.is_none_or(|s| gets_through(case, digest, s));
+        let seen = case.conditions.seen.is_some();
         Self {
             alone: subject.is_some() && others.is_empty(),
             private: case.private_target().is_some(),
@@ -89,8 +90,8 @@ impl Rules {
                     !v.fails() && v.odd_attempts.iter().all(|(_, kind)| *kind == Kind::Ok)
                 }),
             somebody_reaches,
-            flapping_confirmed: flapping_confirmed(digest),
-            seen: case.conditions.seen.is_some(),
+            flapping_confirmed: flapping_confirmed(digest, seen),
+            seen,
             region_confirmed: region_confirmed(case, digest, posterior, subject_reaches),
             subject_reaches,
             nothing_works: subject
@@ -192,19 +193,36 @@ fn region_confirmed(case: &Case, digest: &Digest, posterior: &Posterior, reaches
     }
 }
 
-/// Whether what comes and goes was met three times in the same way, by two vantages at least that got through at other
-/// times.
-fn flapping_confirmed(digest: &Digest) -> bool {
+/// Whether a vantage got through where its own resolver leads it; where it has none, anywhere.
+fn gets_through(case: &Case, digest: &Digest, vantage: usize) -> bool {
+    let seen = &digest.vantages[vantage];
+    let own = |address: usize| digest.addresses[address].resolved_by.contains(&vantage);
+    match seen.attempts.iter().any(|a| own(a.address)) {
+        true => seen.attempts.iter().any(|a| own(a.address) && a.is_ok()),
+        false => seen.succeeds(case),
+    }
+}
+
+/// Whether what comes and goes was met in the same way three times, or twice where somebody saw it too, by two vantages
+/// at least that got through at other times. What takes more than one SYN is on the way to silence.
+fn flapping_confirmed(digest: &Digest, seen_by_somebody: bool) -> bool {
+    let enough = if seen_by_somebody { 2 } else { 3 };
     let mut met: BTreeMap<Mechanism, (usize, BTreeSet<usize>)> = BTreeMap::new();
     for (vantage, seen) in digest.vantages.iter().enumerate() {
         let reliable = seen.controls_fail() != Some(true) && seen.reaches();
-        for attempt in seen.attempts.iter().filter(|a| !a.is_ok() && reliable) {
-            let of = met.entry(attempt.sign.kind.mechanism()).or_default();
+        for attempt in seen.attempts.iter().filter(|_| reliable) {
+            let mechanism = match attempt.is_ok() {
+                false => attempt.sign.kind.mechanism(),
+                true if attempt.slow => Mechanism::Timeout,
+                true => continue,
+            };
+            let of = met.entry(mechanism).or_default();
             of.0 += 1;
             of.1.insert(vantage);
         }
     }
-    met.values().any(|(times, by)| *times >= 3 && by.len() >= 2)
+    met.values()
+        .any(|(times, by)| *times >= enough && by.len() >= 2)
 }
 
 /// How many networks some vantages sit in; one of which nothing is known counts as its own.

@@ -68,6 +68,14 @@ impl Attempt {
     pub(crate) fn is_ok(&self) -> bool {
         self.sign.kind == Kind::Ok
     }
+
+    /// The shallowest depth at which the same can be met again: what dies after the handshake dies in the exchange.
+    pub(crate) fn stage(&self) -> Stage {
+        match self.sign.kind.stage() {
+            Stage::Tls if self.shook_hands => Stage::Http,
+            stage => stage,
+        }
+    }
 }
 
 /// What a control came to.
