@@ -34,13 +34,17 @@ demo: build demo-services ## A small internet on this machine, a real ban, and t
 test: build-tools lab-services ## All tests: unit, property, integration, and the lab once
 	cargo build --workspace --bins --tests $(LOCKED)
 	cargo test --workspace $(LOCKED)
-	deploy/dev/run-lab.sh --repeat 1 --jobs $(JOBS)
+	deploy/dev/run-lab.sh run --repeat 1 --jobs $(JOBS)
+	deploy/dev/run-lab.sh guard
 
 test-unit: build-tools lab-services ## All tests but the lab's scenarios
 	cargo test --workspace $(LOCKED)
 
 test-lab: build lab-services ## The lab's scenarios: REPEAT=1 JOBS=2 FILTER=name LOAD=1
-	deploy/dev/run-lab.sh --repeat $(REPEAT) --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(if $(LOAD),--load)
+	deploy/dev/run-lab.sh run --repeat $(REPEAT) --jobs $(JOBS) $(if $(FILTER),--filter '$(FILTER)') $(if $(LOAD),--load)
+
+test-guard: build lab-services ## Ask a probe for all that it must not try, and count the packets: FILTER=text
+	deploy/dev/run-lab.sh guard $(if $(FILTER),--filter '$(FILTER)')
 
 test-durability: build-tools ## Kill the coordinator 200 times while it serves: KILLS= SEED=
 	ONLYHERE_KILLS=$(KILLS) ONLYHERE_SEED=$(SEED) cargo test $(LOCKED) -p onlyhere-coordinator --test durability -- --nocapture

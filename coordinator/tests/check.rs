@@ -466,6 +466,10 @@ async fn private_targets_are_asked_for_where_the_operator_allows_it() {
         .await
         .unwrap();
     assert_eq!(names(&told), ["you", "p0", "p1"]);
+    for vantage in &told.report().vantages {
+        let name = &vantage.vantage.id;
+        assert!(!vantage.observations.is_empty(), "{name} was not asked");
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Runs the lab's scenarios with the given options. Exit code 77 means that this machine
+# Runs the lab with the given words, such as `run --jobs 2` or `guard`. Exit code 77 means that this machine
 # allows no network namespaces: nothing was tested. That is said loudly and is never a pass
 # where the scenarios are required (LAB_REQUIRED=1, as CI sets it).
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
-"$root/target/debug/onlyhere-lab" run "$@"
+"$root/target/debug/onlyhere-lab" "$@"
 status=$?
 [ "$status" -eq 77 ] || exit "$status"
 
@@ -13,7 +13,7 @@ cat >&2 <<'BOX'
 
   ****************************************************************************
   *  SKIPPED: needs user namespaces                                          *
-  *  No scenario of the lab has run. Run as root, or allow unprivileged      *
+  *  Nothing of the lab has run. Run as root, or allow unprivileged          *
   *  user namespaces (sysctl kernel.unprivileged_userns_clone=1, or on       *
   *  Ubuntu kernel.apparmor_restrict_unprivileged_userns=0).                 *
   ****************************************************************************

@@ -42,11 +42,12 @@ impl Case {
 
     /// The kind of private range the target lies in, when it is nobody's but this machine's or this network's.
     ///
-    /// Documentation and benchmarking ranges count as public: they are nobody's own network.
+    /// Documentation and benchmarking ranges count as public: they are nobody's own network. So does a range that the
+    /// coordinator of a private fleet permits: there the fleet's vantages are everybody.
     pub(crate) fn private_target(&self) -> Option<&'static str> {
         self.target
             .special_range()
-            .filter(|kind| is_private_kind(kind))
+            .filter(|kind| is_private_kind(kind) && !self.conditions.private_permitted)
     }
 
     /// Whether the target is this machine itself.

@@ -86,15 +86,18 @@ impl Visit<'_> {
             let kind = self.guard().hides(answer.address);
             kind.filter(|_| !is_code(answer))
         };
-        let Some(kind) = facts.answers.iter().find_map(hides) else {
+        let kind = facts.answers.iter().find_map(hides);
+        facts.answers.retain(|answer| hides(answer).is_none());
+        if facts.answers.is_empty() && !self.guard().is_open() {
+            // Aliases may be names of that network: they are told only with a public address at their end.
+            facts.cname_chain.clear();
+        }
+        let Some(kind) = kind else {
             return observation;
         };
-        facts.answers.retain(|answer| hides(answer).is_none());
         let host = Host::Name(observation.host.clone());
         observation.detail = Some(guard::hidden(&host, kind));
         if facts.answers.is_empty() {
-            // Aliases are names of that network.
-            facts.cname_chain.clear();
             observation.outcome = Outcome::NotMeasured;
         }
         observation

@@ -316,6 +316,9 @@ pub struct Conditions {
     /// What earlier checks of this target by this caller came to.
     #[serde(default)]
     pub history: History,
+    /// The target lies in a special range that the coordinator lets all its vantages try: a private fleet's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private_permitted: bool,
 }
 
 impl Default for Conditions {
@@ -328,6 +331,7 @@ impl Default for Conditions {
             block_lists: Vec::new(),
             attempt_timeout_ms: default_attempt_timeout(),
             history: History::default(),
+            private_permitted: false,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`service`] starts the real peers in those hosts: nginx, unbound, fail2ban, nftables, and Onlyhere's own programs.
 //! - [`stage`] is all of that running, with the ways to break it.
 //! - [`scenario`] reads scenario files, breaks what they say, runs `onlyhere check` as the caller and judges the report.
+//! - [`guard`] asks a probe for everything that it must not try, and counts the packets.
 //! - [`demo`] is the same lab as a narrated show.
 //!
 //! Nothing here simulates a network stack: every packet is made, filtered and answered by the kernel and by the
@@ -11,6 +12,7 @@
 
 pub mod demo;
 mod error;
+pub mod guard;
 pub mod lab;
 pub mod scenario;
 pub mod service;

@@ -233,6 +233,7 @@ impl ConditionsLine {
             block_lists: self.block_lists,
             attempt_timeout_ms,
             history: self.history,
+            private_permitted: false,
         };
         Conditions::try_from(wire::Conditions::from(&conditions)).map_err(|error| error.to_string())
     }

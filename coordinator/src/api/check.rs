@@ -318,6 +318,8 @@ impl Session {
         let config = &self.api.config;
         let subject = self.subject(&question, caller.asn);
         let conditions = Conditions {
+            // One that is not permitted was refused when the question was read.
+            private_permitted: question.target.special_range().is_some(),
             seen: question.seen,
             controls: config.controls(),
             resolvers: config.dns.resolvers.clone(),

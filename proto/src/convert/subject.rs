@@ -118,6 +118,7 @@ impl From<&Conditions> for wire::Conditions {
                 last_ok_us: conditions.history.last_ok.map_or(0, |at| at.0),
                 failing_since_us: conditions.history.failing_since.map_or(0, |at| at.0),
             }),
+            private_permitted: conditions.private_permitted,
         }
     }
 }
@@ -137,6 +138,7 @@ impl TryFrom<wire::Conditions> for Conditions {
             ),
         };
         Ok(Self {
+            private_permitted: conditions.private_permitted,
             seen,
             controls: conditions
                 .controls

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use onlyhere_lab::lab::permission;
 use onlyhere_lab::scenario::{Options, Scenario, run_all};
-use onlyhere_lab::{LabError, demo};
+use onlyhere_lab::{LabError, demo, guard};
 
 /// A small real internet on this machine, in which Onlyhere is tried.
 #[derive(Debug, Parser)]
@@ -21,6 +21,8 @@ struct Arguments {
 enum Command {
     /// Run scenarios and print a table; exits with 1 when one comes out wrong, with 77 when none can be run here
     Run(Run),
+    /// Ask a probe for everything that it must not try, count the packets, and print a table; exit codes as for `run`
+    Guard(Guard),
     /// Show one real ban from the first failed login to the verdict and back
     Demo,
     /// Build an internet and open a shell on one of its hosts
@@ -59,6 +61,13 @@ struct Run {
     scenarios: PathBuf,
 }
 
+#[derive(Debug, clap::Args)]
+struct Guard {
+    /// Only targets whose text or disguise contains this
+    #[arg(long)]
+    filter: Option<String>,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
@@ -78,6 +87,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(run) => run_scenarios(&run),
+        Command::Guard(wanted) => ask_for_the_forbidden(wanted),
         Command::Demo => {
             permission::obtain()?;
             Ok(if demo::play()? {
@@ -116,6 +126,23 @@ fn run_scenarios(run: &Run) -> anyhow::Result<ExitCode> {
         load: run.load,
     };
     let wrong = run_all(&scenarios, &options).context("the lab itself failed")?;
+    Ok(if wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn ask_for_the_forbidden(wanted: Guard) -> anyhow::Result<ExitCode> {
+    if let Err(reason) = permission::obtain() {
+        println!("forbidden targets: 0, packets: not counted, skipped: all");
+        return Err(reason.into());
+    }
+    let options = guard::Options {
+        topology: topologies().join("guard.toml"),
+        filter: wanted.filter,
+    };
+    let wrong = guard::play(&options).context("the lab itself failed")?;
     Ok(if wrong == 0 {
         ExitCode::SUCCESS
     } else {

@@ -19,7 +19,7 @@ pub const API_URL: &str = "https://coordinator.example:7080";
 
 /// Everything in the lab has addresses from these special ranges; a probe and a coordinator must be told that this
 /// is meant.
-const LAB_RANGES: &str = r#"["198.18.0.0/15", "2001:db8::/32"]"#;
+const LAB_RANGES: [&str; 2] = ["198.18.0.0/15", "2001:db8::/32"];
 const CONTROLS: &str = r#"["https://control-a.example", "https://control-b.example"]"#;
 
 /// Where the built programs are.
@@ -59,6 +59,40 @@ impl Programs {
     }
 }
 
+/// What the programs are told; the default is what the lab needs to be the whole internet.
+#[derive(Debug, Clone)]
+pub struct FleetSettings {
+    /// Special ranges that the coordinator lets its probes be asked for, and the caller lets the coordinator be.
+    pub allow_private: Vec<String>,
+    /// Resolvers that the coordinator names; where there are none, the lab's own.
+    pub resolvers: Vec<String>,
+    /// The `guard.allow` of every probe that has none of its own.
+    pub guard_allow: Vec<String>,
+    /// The `guard.allow` of some.
+    pub guard_allow_of: BTreeMap<String, Vec<String>>,
+    /// Whom probes name to be written to; nobody where it is empty.
+    pub contact: String,
+}
+
+impl Default for FleetSettings {
+    fn default() -> Self {
+        let ranges: Vec<String> = LAB_RANGES.map(str::to_owned).into();
+        Self {
+            allow_private: ranges.clone(),
+            resolvers: Vec::new(),
+            guard_allow: ranges,
+            guard_allow_of: BTreeMap::new(),
+            contact: String::new(),
+        }
+    }
+}
+
+/// As TOML has it; the texts are the lab's own and hold no quotes.
+fn list(texts: &[String]) -> String {
+    let quoted: Vec<String> = texts.iter().map(|text| format!("\"{text}\"")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
 /// The running coordinator and probes.
 #[derive(Debug)]
 pub struct Fleet {
@@ -74,17 +108,18 @@ impl Fleet {
         internet: &Internet,
         programs: Programs,
         authority: &Authority,
+        settings: &FleetSettings,
     ) -> Result<Self, LabError> {
         let host = internet.the(Role::Coordinator)?;
-        let coordinator = start_coordinator(internet, host, &programs, authority)?;
+        let coordinator = start_coordinator(internet, host, &programs, authority, settings)?;
         let mut tokens = create_tokens(internet, host, &programs)?;
         let token = tokens.pop().unwrap_or_default();
         let names = internet
             .topology()
             .with_role(Role::Probe)
             .map(|(name, _)| name);
-        let probes = start_probes(internet, &programs, names.zip(&tokens))?;
-        configure_caller(internet)?;
+        let probes = start_probes(internet, &programs, settings, names.zip(&tokens))?;
+        configure_caller(internet, settings)?;
         let fleet = Self {
             programs,
             probes,
@@ -93,6 +128,11 @@ impl Fleet {
         };
         fleet.wait_until_attached(internet.the(Role::Caller)?)?;
         Ok(fleet)
+    }
+
+    /// Where the programs are.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// Kills the coordinator.
@@ -164,18 +204,23 @@ fn start_coordinator(
     host: &Host,
     programs: &Programs,
     authority: &Authority,
+    settings: &FleetSettings,
 ) -> Result<Daemon, LabError> {
     let dir = host.dir().join("coordinator");
     make_dir(&dir)?;
     let names = ["coordinator.example".to_owned()];
     let (certificate, key) = authority.issue(&names, CertificateKind::Valid, &dir, "api")?;
     let resolver = &internet.topology().hosts[internet.topology().the(Role::Resolver)?];
+    let resolvers = match settings.resolvers.as_slice() {
+        [] => vec![resolver.ipv4.to_string()],
+        named => named.to_vec(),
+    };
     let config = format!(
         r#"controls = {CONTROLS}
-allow_private = {LAB_RANGES}
+allow_private = {}
 
 [dns]
-resolvers = ["{}"]
+resolvers = {}
 
 [probes]
 listen = "0.0.0.0:7443"
@@ -188,7 +233,8 @@ listen = "0.0.0.0:7080"
 cert = "{}"
 key = "{}"
 "#,
-        resolver.ipv4,
+        list(&settings.allow_private),
+        list(&resolvers),
         certificate.display(),
         key.display()
     );
@@ -246,6 +292,7 @@ fn create_tokens(
 fn start_probes<'a>(
     internet: &Internet,
     programs: &Programs,
+    settings: &FleetSettings,
     tokens: impl Iterator<Item = (&'a str, &'a String)>,
 ) -> Result<BTreeMap<String, Daemon>, LabError> {
     thread::scope(|scope| {
@@ -253,7 +300,9 @@ fn start_probes<'a>(
             .map(|(name, token)| {
                 (
                     name,
-                    scope.spawn(move || start_probe(internet.host(name)?, programs, token)),
+                    scope.spawn(move || {
+                        start_probe(internet.host(name)?, programs, settings, token)
+                    }),
                 )
             })
             .collect();
@@ -267,11 +316,20 @@ fn start_probes<'a>(
     })
 }
 
-fn start_probe(host: &Host, programs: &Programs, token: &str) -> Result<Daemon, LabError> {
+fn start_probe(
+    host: &Host,
+    programs: &Programs,
+    settings: &FleetSettings,
+    token: &str,
+) -> Result<Daemon, LabError> {
     let dir = host.dir().join("probe");
     make_dir(&dir)?;
     let (config, data) = (dir.join("config.toml"), dir.join("data"));
-    write(&config, format!("[guard]\nallow = {LAB_RANGES}\n"))?;
+    let allow = settings.guard_allow_of.get(host.name());
+    let allow = list(allow.unwrap_or(&settings.guard_allow));
+    let contact = &settings.contact;
+    let text = format!("contact = \"{contact}\"\n\n[guard]\nallow = {allow}\n");
+    write(&config, text)?;
     let program = programs.probe.display().to_string();
     let data = data.display().to_string();
     host.run(
@@ -288,13 +346,14 @@ fn start_probe(host: &Host, programs: &Programs, token: &str) -> Result<Daemon, 
     Ok(daemon)
 }
 
-fn configure_caller(internet: &Internet) -> Result<(), LabError> {
+fn configure_caller(internet: &Internet, settings: &FleetSettings) -> Result<(), LabError> {
     let caller = internet.the(Role::Caller)?;
     let resolver = &internet.topology().hosts[internet.topology().the(Role::Resolver)?];
     let dir = config_home(caller).join("onlyhere");
     make_dir(&dir)?;
     let config = format!(
-        "controls = {CONTROLS}\nallow_private = {LAB_RANGES}\n\n[dns]\nresolvers = [\"{}\"]\n",
+        "controls = {CONTROLS}\nallow_private = {}\n\n[dns]\nresolvers = [\"{}\"]\n",
+        list(&settings.allow_private),
         resolver.ipv4
     );
     write(&dir.join("config.toml"), config)

@@ -15,7 +15,7 @@ mod unbound;
 pub use certificates::{Authority, CertificateKind};
 pub use crowdsec::Crowdsec;
 pub use fail2ban::{Blocktype, Fail2ban};
-pub use fleet::{API_URL, Fleet, Programs};
+pub use fleet::{API_URL, Fleet, FleetSettings, Programs};
 pub use haproxy::{Backend, Balancer, Interceptor, Layer};
 pub use knot::{NameServer, Service, View, Zone};
 pub use nginx::{Site, SiteSettings};

@@ -72,7 +72,7 @@ impl Stage {
         Ok(())
     }
 
-    fn restart_resolvers(&mut self) -> Result<(), LabError> {
+    pub(super) fn restart_resolvers(&mut self) -> Result<(), LabError> {
         let plans: Vec<ResolverPlan> = self
             .resolvers
             .values_mut()

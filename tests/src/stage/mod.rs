@@ -18,8 +18,8 @@ use crate::LabError;
 use crate::lab::{Internet, Role, Topology};
 use crate::scenario::{Action, Family, ResolverPlan};
 use crate::service::{
-    Authority, Balancer, Crowdsec, Fail2ban, Fleet, NameServer, Names, Programs, Resolver, Site,
-    SiteSettings, nftables,
+    Authority, Balancer, Crowdsec, Fail2ban, Fleet, FleetSettings, NameServer, Names, Programs,
+    Resolver, Site, SiteSettings, nftables,
 };
 
 pub use check::{CheckRun, RunningCheck};
@@ -46,8 +46,19 @@ impl Stage {
     /// Builds the internet and starts everything in it; returns when all are ready.
     pub fn set(topology: Topology, seed: u64, programs: Programs) -> Result<Self, LabError> {
         let mut stage = Self::without_onlyhere(topology, seed)?;
-        stage.fleet = Some(Fleet::start(&stage.internet, programs, &stage.authority)?);
+        stage.start_fleet(programs, &FleetSettings::default())?;
         Ok(stage)
+    }
+
+    /// Starts Onlyhere's own programs.
+    pub fn start_fleet(
+        &mut self,
+        programs: Programs,
+        settings: &FleetSettings,
+    ) -> Result<(), LabError> {
+        let fleet = Fleet::start(&self.internet, programs, &self.authority, settings)?;
+        self.fleet = Some(fleet);
+        Ok(())
     }
 
     /// The same with other people's programs only.
@@ -85,6 +96,17 @@ impl Stage {
     /// The internet underneath.
     pub fn internet(&self) -> &Internet {
         &self.internet
+    }
+
+    /// Onlyhere's own programs; none on a stage without them.
+    pub fn fleet(&self) -> Option<&Fleet> {
+        self.fleet.as_ref()
+    }
+
+    /// Lets the resolvers ask these servers about a zone.
+    pub fn delegate_zone(&mut self, zone: &str, servers: Vec<IpAddr>) -> Result<(), LabError> {
+        self.names.delegations.insert(zone.to_owned(), servers);
+        self.restart_resolvers()
     }
 
     /// Keeps all files after the end and tells where.
