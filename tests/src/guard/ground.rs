@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::targets::{HOSTS_ENTRY, INNER_SERVER, PAGES, RECORDS, RESOLVERS};
+use super::targets::{HOSTS_ENTRY, INNER_SERVER, PAGES, RECORDS};
 use crate::LabError;
 use crate::error::{make_dir, write};
 use crate::lab::{Daemon, Topology};
@@ -68,6 +68,11 @@ impl Ground {
             host: "exchange".into(),
             script: format!("ip route add {INNER_SITE}/32 dev to-web\n"),
         })?;
+        // The resolver learns at once that the server inside is out of its reach.
+        stage.apply(&Action::Run {
+            host: "dns".into(),
+            script: "ip route add unreachable 10.0.0.0/8\n".into(),
+        })?;
         let with = |more: &[&str]| -> Vec<String> {
             PUBLIC
                 .iter()
@@ -77,10 +82,10 @@ impl Ground {
         };
         let settings = FleetSettings {
             allow_private: with(permits.coordinator),
-            resolvers: RESOLVERS.map(str::to_owned).into(),
             guard_allow: with(&[PROOF]),
             guard_allow_of: [(PRIVATE.to_owned(), with(permits.private_probe))].into(),
             contact: CONTACT.into(),
+            ..FleetSettings::default()
         };
         stage.start_fleet(programs, &settings)?;
         let ground = Self {

@@ -149,7 +149,11 @@ fn miss(
     Ok((!ends).then(|| {
         let seen = Value::Array(seen.to_vec());
         let said = said.lines().next_back().unwrap_or_default();
-        format!("{who}: not {}; it saw {seen} {said}", row.end.shown())
+        let status = output.status;
+        format!(
+            "{who}: not {}; {status}; it saw {seen} {said}",
+            row.end.shown()
+        )
     }))
 }
 

@@ -35,8 +35,6 @@ pub(super) enum End {
     NoTarget,
     /// The page comes, and what it leads to is no target.
     NotFollowed,
-    /// The probe says that it does not ask this resolver.
-    Resolver(&'static str),
     /// The owner's log says that a name server was not asked.
     NameServer,
 }
@@ -48,7 +46,6 @@ impl End {
             Self::Guard => "refused by the guard",
             Self::NoTarget => "no target",
             Self::NotFollowed => "not followed",
-            Self::Resolver(_) => "resolver not asked",
             Self::NameServer => "server not asked",
         }
     }
@@ -64,9 +61,6 @@ impl End {
         match self {
             Self::Guard => says(&["is not tried from here", "neither told nor tried"]),
             Self::NotFollowed => says(&["which is no page", "redirects to no target"]),
-            Self::Resolver(resolver) => observations.iter().any(|seen| {
-                seen["facts"]["dns"]["resolver"] == resolver && seen["outcome"] == "not_measured"
-            }),
             // The log is asked for it.
             Self::NameServer => !observations.is_empty(),
             Self::NoTarget => false,

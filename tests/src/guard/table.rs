@@ -46,7 +46,7 @@ impl Table {
             Asker::CoordinatorOnly => "coordinator",
         };
         println!(
-            "{} {:<46} {:<48} {:<21} {asked:<12} {}",
+            "{} {:<46.46} {:<48} {:<21} {asked:<12} {}",
             mark(is_right),
             row.about,
             row.target,

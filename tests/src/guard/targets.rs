@@ -67,8 +67,6 @@ pub(super) const RECORDS: [(&str, &str, &str); 25] = [
 
 /// The address of the name server inside somebody's network, which a referral gives as glue.
 pub(super) const INNER_SERVER: (&str, &str) = ("ns.inside", "10.0.0.53");
-/// Resolvers that the coordinator names.
-pub(super) const RESOLVERS: [&str; 3] = ["10.66.0.53", "127.0.0.1", "fd00::53"];
 /// A name that the probe's own hosts file knows.
 pub(super) const HOSTS_ENTRY: (&str, &str) = ("db.corp.example", "192.168.77.1");
 
@@ -102,14 +100,6 @@ pub(super) fn all() -> Vec<Forbidden> {
                 "rebinding" => format!("http://rebind.example/to/{page}"),
                 _ => format!("http://shop.example/to/{page}"),
             },
-        )
-    }));
-    rows.extend(RESOLVERS.map(|resolver| Forbidden {
-        asker: Asker::CoordinatorOnly,
-        end: End::Resolver(resolver),
-        ..row(
-            &format!("resolver {resolver} named by the coordinator"),
-            "http://shop.example/",
         )
     }));
     rows.push(Forbidden {
