@@ -95,13 +95,8 @@ impl Page {
             if number > 0 {
                 self.text.extend(std::iter::repeat_n(' ', hang));
             }
-            let is_code = |token: &String| token.contains('`');
-            for (i, run) in line.chunk_by(|a, b| is_code(a) == is_code(b)).enumerate() {
-                if i > 0 {
-                    self.text.push(' ');
-                }
-                let style = if is_code(&run[0]) { CODE } else { style };
-                self.push(&run.join(" "), style);
+            for (text, is_code) in spans(line) {
+                self.push(&text, if is_code { CODE } else { style });
             }
             self.text.push('\n');
         }
@@ -116,6 +111,32 @@ impl Page {
             let _ = write!(self.text, "{style}{text}{style:#}");
         }
     }
+}
+
+/// A line in turns of other text and `code`; the punctuation around code is none of it.
+fn spans(line: &[String]) -> Vec<(String, bool)> {
+    let mut spans: Vec<(String, bool)> = Vec::new();
+    let mut add = |text: &str, is_code: bool| match spans.last_mut() {
+        Some((last, of)) if *of == is_code => last.push_str(text),
+        _ => spans.push((text.to_owned(), is_code)),
+    };
+    for (number, token) in line.iter().enumerate() {
+        if number > 0 {
+            add(" ", false);
+        }
+        match (token.find('`'), token.rfind('`')) {
+            (Some(first), Some(last)) if first < last => {
+                add(&token[..first], false);
+                add(&token[first..=last], true);
+                add(&token[last + 1..], false);
+            }
+            // A part of a span that fits no line.
+            (Some(_), _) => add(token, true),
+            (None, _) => add(token, false),
+        }
+    }
+    spans.retain(|(text, _)| !text.is_empty());
+    spans
 }
 
 /// Lines of tokens, each line at most `room` columns wide.
@@ -211,6 +232,21 @@ mod tests {
             page(24, "", 0, "it connects after all in 31 ms, they say"),
             "it connects after all in\n31 ms, they say\n"
         );
+    }
+
+    #[test]
+    fn the_punctuation_around_code_is_none_of_it() {
+        let line = ["see", "(`nginx -t`),", "`ss -tlnp`"].map(str::to_owned);
+        let code: Vec<_> = spans(&line).into_iter().filter(|(_, code)| *code).collect();
+        assert_eq!(
+            code,
+            [
+                ("`nginx -t`".to_owned(), true),
+                ("`ss -tlnp`".to_owned(), true)
+            ]
+        );
+        let whole: String = spans(&line).into_iter().map(|(text, _)| text).collect();
+        assert_eq!(whole, line.join(" "));
     }
 
     #[test]
