@@ -6,7 +6,7 @@ use onlyhere_proto::{Vantage, VantageClass, VantageName};
 use serde::{Deserialize, Serialize};
 
 /// Labels of one vantage at most.
-pub const LABELS: usize = 16;
+pub const LABELS: usize = onlyhere_proto::limits::LABELS;
 
 /// Region, country, AS, class and labels of a vantage; said by the coordinator's operator, never by the probe.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

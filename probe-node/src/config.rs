@@ -51,11 +51,24 @@ pub struct Config {
     pub limits: Limits,
     /// What is written down of it, for its owner.
     pub record: Record,
+    /// Whether the daemon gives up what it does not need.
+    pub sandbox: Sandbox,
     /// Further addresses of this node to try from; the coordinator is told of them.
     #[serde(deserialize_with = "list")]
     pub source_addresses: Vec<IpAddr>,
     /// Labels of this node; the coordinator's token gives them for now.
     pub labels: BTreeMap<String, String>,
+}
+
+/// Whether the daemon gives up, before it attaches, all files and system calls that it does not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sandbox {
+    /// As far as this kernel can.
+    #[default]
+    On,
+    /// Not at all.
+    Off,
 }
 
 /// `[guard]`
@@ -168,6 +181,7 @@ impl Config {
                 path: shown.clone(),
                 why: error.to_string(),
             })?;
+            check_syntax(&shown, &text)?;
             figment = figment.merge(Named(shown, Toml::string(&text).data()));
         }
         for (key, value) in of_environment(environment) {
@@ -290,6 +304,25 @@ impl Limits {
     }
 }
 
+/// In one line, where the library's own message draws a picture.
+fn check_syntax(place: &str, text: &str) -> Result<(), InvalidConfig> {
+    let read = toml::from_str::<toml::Table>(text);
+    read.map(drop).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or_default().matches('\n').count() + 1;
+        InvalidConfig::Value {
+            place: place.to_owned(),
+            key: format!("line {line}"),
+            why: plain(&error.message().replace('\n', ", ")),
+        }
+    })
+}
+
+/// What repeats the file's own text.
+fn plain(text: &str) -> String {
+    limits::plain_text(text, limits::TEXT)
+}
+
 /// `ONLYHERE_GUARD__ALLOW` is `guard.allow`.
 fn of_environment(
     environment: impl Iterator<Item = (String, String)>,
@@ -366,7 +399,7 @@ fn explain(error: figment::Error) -> InvalidConfig {
             }
             InvalidConfig::UnknownKey {
                 place,
-                key: path.join("."),
+                key: plain(&path.join(".")),
                 known: known.join(", "),
             }
         }
@@ -375,9 +408,9 @@ fn explain(error: figment::Error) -> InvalidConfig {
             key: if error.path.is_empty() {
                 "TOML".to_owned()
             } else {
-                error.path.join(".")
+                plain(&error.path.join("."))
             },
-            why: kind.to_string(),
+            why: plain(&kind.to_string()),
         },
     }
 }
@@ -449,7 +482,7 @@ mod tests {
             (
                 "colour = 1\n",
                 None,
-                "FILE: unknown key `colour`; known here are contact, guard, limits, record, source_addresses, labels",
+                "FILE: unknown key `colour`; known here are contact, guard, limits, record, sandbox, source_addresses, labels",
             ),
             (
                 "",
@@ -522,7 +555,7 @@ mod tests {
                 "settings: source_addresses: 9 are too many, 8 may be named",
             ),
             ("[labels]\ncity = 'fra'\n", None, "labels is set, but"),
-            ("[guard\n", None, "FILE: TOML: "),
+            ("[guard]\ndeny = ['\x1b[31m\n", None, "FILE: line 2: "),
         ] {
             let environment: Vec<_> = environment.into_iter().collect();
             let error = load(text, &environment).expect_err(text);

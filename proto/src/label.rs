@@ -41,7 +41,7 @@ macro_rules! labelled {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::ALL.iter().copied().find(|value| value.label() == text).ok_or_else(|| $crate::UnknownLabel {
                     what: $what,
-                    got: text.chars().take(64).collect(),
+                    got: $crate::limits::plain_text(text, 64),
                     known: Self::ALL.iter().map(|value| value.label()).collect::<Vec<_>>().join(", "),
                 })
             }

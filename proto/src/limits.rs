@@ -48,6 +48,10 @@ pub const CERTIFICATE_NAMES: usize = 100;
 pub const HTTP_HEADERS: usize = 16;
 /// Bytes of an HTTP body that are read.
 pub const HTTP_BODY: usize = 64 * 1024;
+/// Labels of one vantage.
+pub const LABELS: usize = 16;
+/// Longest time that can have passed in one stage, or in one check, whatever a clock says.
+pub const ELAPSED: Duration = Duration::from_secs(24 * 60 * 60);
 /// Vantages of one check.
 pub const VANTAGES: usize = 64;
 /// Selectors of one check.

@@ -36,7 +36,7 @@ impl FromStr for CheckId {
         if valid {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidCheckId(text.chars().take(40).collect()))
+            Err(InvalidCheckId(crate::limits::plain_text(text, 40)))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Vantage, VantageClass, VantageName};
+use crate::{Vantage, VantageClass, VantageName, limits::plain_text};
 
 /// Alternatives, each with an optional number of vantages wanted of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,8 +51,8 @@ impl FromStr for Selector {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fail = |term: &str, why| InvalidSelector {
-            selector: text.chars().take(80).collect(),
-            term: term.chars().take(80).collect(),
+            selector: plain_text(text, 80),
+            term: plain_text(term, 80),
             why,
         };
         let mut alternatives = Vec::new();
@@ -259,5 +259,7 @@ mod tests {
             let error = text.parse::<Selector>().expect_err(text).to_string();
             assert!(error.contains("selectors look like"), "{error}");
         }
+        let error = "eu+\x1b[31m".parse::<Selector>().unwrap_err().to_string();
+        assert!(!error.contains(char::is_control), "{error:?}");
     }
 }

@@ -73,7 +73,7 @@ impl Symptom {
             _ if code.starts_with("ERR_HTTP") || code == "ERR_TOO_MANY_REDIRECTS" => {
                 Ok(Symptom::Http)
             }
-            _ => Err(UnknownSymptom(text.chars().take(64).collect())),
+            _ => Err(UnknownSymptom(crate::limits::plain_text(text, 64))),
         }
     }
 }

@@ -182,6 +182,9 @@ pub enum InvalidTarget {
     /// Longer than any URL in use.
     #[error("the target has {0} bytes; at most {max} are read", max = limits::TARGET_INPUT)]
     TooLong(usize),
+    /// What could steer a terminal that shows it.
+    #[error("the target holds a control character; write it out, in a path as %0A")]
+    ControlCharacter,
     /// A scheme without a host behind it.
     #[error("`{0}` names no host; write {0}HOST, as in {0}shop.example")]
     NoHost(String),
@@ -252,6 +255,9 @@ impl Target {
         if text.len() > limits::TARGET_INPUT {
             return Err(InvalidTarget::TooLong(text.len()));
         }
+        if text.contains(char::is_control) {
+            return Err(InvalidTarget::ControlCharacter);
+        }
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
             None => (None, text),
@@ -302,6 +308,10 @@ impl Target {
             Layer::Https | Layer::Http => {
                 target.port = Some(port.unwrap_or(if layer == Layer::Https { 443 } else { 80 }));
                 target.path = path_of(tail);
+                // Written out in ASCII a path is up to three times as long.
+                if target.path.len() > limits::TARGET_INPUT {
+                    return Err(InvalidTarget::TooLong(target.path.len()));
+                }
                 return Ok(target);
             }
             Layer::Tcp | Layer::Tls => {
@@ -350,20 +360,20 @@ impl Target {
     }
 }
 
-/// Path and query with the fragment cut off; control characters and spaces percent-encoded by the URL standard.
+/// Path and query with the fragment cut off, written as the URL standard writes them: in visible ASCII.
 fn path_of(tail: &str) -> String {
-    let base = url::Url::parse("http://host.invalid/").expect("a constant URL");
-    match base.join(if tail.is_empty() { "/" } else { tail }) {
-        Ok(url) if url.host_str() == Some("host.invalid") => match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        },
-        // `//other.host/` would be read as another host: it is a path here.
-        _ => format!(
-            "/{}",
-            tail.trim_start_matches('/')
-                .replace(|c: char| c.is_control() || c == ' ', "")
-        ),
+    let mut url = url::Url::parse("http://host.invalid/").expect("a constant URL");
+    let tail = tail.split_once('#').map_or(tail, |(before, _)| before);
+    let (path, query) = match tail.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (tail, None),
+    };
+    // `//other.host/` would be read as another host wherever the path is joined to something: it is a path here.
+    url.set_path(path.trim_start_matches(['/', '\\']));
+    url.set_query(query);
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
     }
 }
 
@@ -484,6 +494,8 @@ mod tests {
                 "{text}"
             );
         }
+        let target = Target::parse("https://shop.example//other.example/ä?ö \"#c").unwrap();
+        assert_eq!(target.path, "/other.example/%C3%A4?%C3%B6%20%22");
         assert_eq!(
             Target::parse("dns://a.example?type=aaaa")
                 .unwrap()
@@ -525,6 +537,11 @@ mod tests {
             ("a_b!.example", "letters, digits, '-' and '.' only"),
             ("dns://host?type=MX", "dns:// takes ?type=A or ?type=AAAA"),
             ("dns://192.0.2.1", "use ping://192.0.2.1"),
+            ("https://host/\x1b[31m", "holds a control character"),
+            (
+                &format!("https://host/{}", "ä".repeat(700)),
+                "the target has 4201 bytes; at most 2048 are read",
+            ),
         ] {
             let error = Target::parse(text).expect_err(text).to_string();
             assert!(error.contains(says), "{text:?}: {error}");

@@ -55,7 +55,7 @@ impl FromStr for VantageName {
         if valid {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidVantageName(text.chars().take(80).collect()))
+            Err(InvalidVantageName(crate::limits::plain_text(text, 80)))
         }
     }
 }

@@ -64,7 +64,7 @@ fn gist(verdict: &Verdict) -> String {
 }
 
 /// Reads a report; the sentence says what it is instead.
-fn parse(bytes: &[u8]) -> Result<Report, String> {
+pub fn parse(bytes: &[u8]) -> Result<Report, String> {
     #[derive(Deserialize)]
     struct Schema {
         schema: String,
@@ -74,19 +74,28 @@ fn parse(bytes: &[u8]) -> Result<Report, String> {
             "this is longer than {LONGEST} bytes, and no report"
         ));
     }
-    let Schema { schema } = serde_json::from_slice(bytes)
-        .map_err(|error| format!("this is no report as `--format json` prints it: {error}"))?;
+    let Schema { schema } = serde_json::from_slice(bytes).map_err(|error| {
+        shown(format_args!(
+            "this is no report as `--format json` prints it: {error}"
+        ))
+    })?;
     if schema != REPORT_SCHEMA {
         return Err(format!(
             "the report's schema is `{}`, and {REPORT_SCHEMA} is what can be judged again",
             limits::plain_text(&schema, 64)
         ));
     }
-    serde_json::from_slice(bytes).map_err(|error| format!("the report cannot be: {error}"))
+    serde_json::from_slice(bytes)
+        .map_err(|error| shown(format_args!("the report cannot be: {error}")))
 }
 
-/// The same report with the verdict of today; whether it was provisional stays.
-fn judge(report: Report) -> Result<Report, String> {
+/// A library's error repeats what it has read.
+fn shown(error: std::fmt::Arguments<'_>) -> String {
+    limits::plain_text(&error.to_string(), limits::TEXT)
+}
+
+/// The same report with the verdict of today; whether it was provisional stays. The sentence says why it cannot be.
+pub fn judge(report: Report) -> Result<Report, String> {
     let vantages = vantages(&report.id, report.vantages)?;
     let case = Case {
         check: report.id.clone(),

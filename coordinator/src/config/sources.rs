@@ -9,6 +9,8 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
+use onlyhere_proto::limits;
+
 use super::InvalidConfig;
 
 /// Settings that another program of the project reads from the same environment.
@@ -61,9 +63,14 @@ fn check_syntax(place: &str, text: &str) -> Result<(), InvalidConfig> {
                 .and_then(|span| text.get(..span.start))
                 .unwrap_or_default();
             let line = before.matches('\n').count() + 1;
-            let why = error.message().replace('\n', ", ");
+            let why = plain(&error.message().replace('\n', ", "));
             InvalidConfig::Conflict(format!("{place}: line {line}: {why}"))
         })
+}
+
+/// What repeats the file's own text.
+fn plain(text: &str) -> String {
+    limits::plain_text(text, limits::TEXT)
 }
 
 /// Variables of this program as nested values: `ONLYHERE_API__LISTEN` is `api.listen`.
@@ -137,15 +144,17 @@ pub(super) fn explain(error: figment::Error) -> InvalidConfig {
             }
             InvalidConfig::UnknownKey {
                 place,
-                key: path.join("."),
+                key: plain(&path.join(".")),
                 known: known.join(", "),
             }
         }
-        kind if error.path.is_empty() => InvalidConfig::Conflict(format!("{place}: {kind}")),
+        kind if error.path.is_empty() => {
+            InvalidConfig::Conflict(format!("{place}: {}", plain(&kind.to_string())))
+        }
         kind => InvalidConfig::Value {
             place,
-            key: error.path.join("."),
-            why: kind.to_string(),
+            key: plain(&error.path.join(".")),
+            why: plain(&kind.to_string()),
         },
     }
 }

@@ -75,12 +75,18 @@ impl TryFrom<wire::Vantage> for Vantage {
     type Error = Invalid;
 
     fn try_from(vantage: wire::Vantage) -> Result<Self, Invalid> {
+        at_most("vantage.labels", vantage.labels.len(), limits::LABELS)?;
+        let plain = |text: &str| limits::plain_text(text, limits::TEXT);
         Ok(Self {
-            region: nonempty(vantage.region),
-            country: nonempty(vantage.country),
+            region: nonempty(plain(&vantage.region)),
+            country: nonempty(plain(&vantage.country)),
             asn: (vantage.asn > 0).then_some(vantage.asn),
             class: known_or_none(vantage.class)?,
-            labels: vantage.labels.into_iter().collect(),
+            labels: vantage
+                .labels
+                .iter()
+                .map(|(key, value)| (plain(key), plain(value)))
+                .collect(),
             public_address: optional_address("vantage.public_address", &vantage.public_address)?,
             source_addresses: addresses(
                 "vantage.source_addresses",

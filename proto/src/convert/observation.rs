@@ -74,12 +74,25 @@ impl TryFrom<wire::Observation> for Observation {
             port: port("port", o.port)?,
             family,
             started_at: timestamp("started_at_us", o.started_at_us)?,
-            elapsed_ms: Micros(o.elapsed_us),
+            elapsed_ms: elapsed("elapsed_us", o.elapsed_us)?,
             slot: o.slot,
             outcome,
             said_by: o.said_by.map(TryInto::try_into).transpose()?,
             detail,
             facts,
+        })
+    }
+}
+
+pub(super) fn elapsed(field: &'static str, micros: u64) -> Result<Micros, Invalid> {
+    let max = Micros::from(limits::ELAPSED);
+    if Micros(micros) <= max {
+        Ok(Micros(micros))
+    } else {
+        Err(Invalid::TooMany {
+            field,
+            got: micros,
+            max: max.0,
         })
     }
 }
@@ -157,7 +170,10 @@ impl TryFrom<wire::observation::Facts> for Facts {
                     .syn_retransmits
                     .map(|n| byte("syn_retransmits", n))
                     .transpose()?,
-                round_trip_ms: tcp.round_trip_us.map(Micros),
+                round_trip_ms: tcp
+                    .round_trip_us
+                    .map(|us| elapsed("round_trip_us", us))
+                    .transpose()?,
                 hop: tcp.hop.map(|n| byte("hop", n)).transpose()?,
                 path_mtu: tcp.path_mtu,
             }),

@@ -1,11 +1,15 @@
 //! Reports.
 
 use super::{
-    Invalid, at_most, check::vantage_name, known, nonempty, observation::timestamp, value,
+    Invalid, at_most,
+    check::vantage_name,
+    known, nonempty,
+    observation::{elapsed, timestamp},
+    value,
 };
 use crate::{
-    Advisory, CauseId, CauseReport, Evidence, Micros, REPORT_SCHEMA, Report, VantageName,
-    VantageReport, Verdict, limits, limits::plain_text, wire,
+    Advisory, CauseId, CauseReport, Evidence, REPORT_SCHEMA, Report, VantageName, VantageReport,
+    Verdict, limits, limits::plain_text, wire,
 };
 
 impl From<&Report> for wire::Report {
@@ -35,7 +39,7 @@ impl TryFrom<wire::Report> for Report {
                 .parse()
                 .map_err(|_| value("id", &report.id, "check id"))?,
             started_at: timestamp("started_at_us", report.started_at_us)?,
-            duration_ms: Micros(report.duration_us),
+            duration_ms: elapsed("duration_us", report.duration_us)?,
             target: report
                 .target
                 .ok_or(Invalid::Missing("target"))?
@@ -133,6 +137,15 @@ fn probability(field: &'static str, number: f64) -> Result<f64, Invalid> {
     }
 }
 
+/// JSON has no other numbers.
+fn finite(field: &'static str, number: f64) -> Result<f64, Invalid> {
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err(value(field, number, "finite number"))
+    }
+}
+
 fn sentences(texts: Vec<String>) -> Vec<String> {
     texts
         .iter()
@@ -205,7 +218,7 @@ impl TryFrom<wire::Evidence> for Evidence {
                 .into_iter()
                 .map(known)
                 .collect::<Result<_, _>>()?,
-            log10_bayes_factor: evidence.log10_bayes_factor,
+            log10_bayes_factor: finite("evidence.log10_bayes_factor", evidence.log10_bayes_factor)?,
             vantages: names(evidence.vantages)?,
         })
     }
