@@ -11,6 +11,7 @@ pub mod clock;
 pub mod collect;
 pub mod command;
 pub mod config;
+pub mod confine;
 pub mod data_file;
 pub mod engine;
 pub mod fleet;

@@ -6,6 +6,8 @@
 //! caller's channel (`tell`). `way` and `proxy` lead past the ordinary route, `authoritative` past the resolvers. [`guard`] decides
 //! before every packet whether the target may be tried at all.
 //!
+//! What strangers' bytes are read as can be seen without a socket: [`untrusted`].
+//!
 //! The daemon around it: `enrol` gets a certificate, `attach` keeps the stream to the coordinator.
 
 pub mod attach;
@@ -16,6 +18,7 @@ mod classify;
 mod climb;
 pub mod command;
 pub mod config;
+pub mod confine;
 pub mod daemon;
 pub mod enrol;
 pub mod guard;
@@ -36,6 +39,7 @@ mod tell;
 mod timing;
 pub mod trust;
 mod turns;
+pub mod untrusted;
 pub mod user_agent;
 mod visit;
 mod way;

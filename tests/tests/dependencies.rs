@@ -6,13 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Who may depend on whom, at run time or at build time. The tests may depend on any.
-const ALLOWED: [(&str, &[&str]); 5] = [
+const ALLOWED: [(&str, &[&str]); 6] = [
     ("onlyhere-proto", &[]),
     ("onlyhere-diagnosis", &["onlyhere-proto"]),
-    ("onlyhere-probe-node", &["onlyhere-proto"]),
+    ("onlyhere-sandbox", &[]),
+    (
+        "onlyhere-probe-node",
+        &["onlyhere-proto", "onlyhere-sandbox"],
+    ),
     (
         "onlyhere-coordinator",
-        &["onlyhere-proto", "onlyhere-diagnosis"],
+        &["onlyhere-proto", "onlyhere-diagnosis", "onlyhere-sandbox"],
     ),
     (
         "onlyhere-cli",

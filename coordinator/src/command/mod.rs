@@ -117,6 +117,9 @@ pub enum CommandError {
     /// Serving.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The sandbox.
+    #[error("cannot confine itself ({0}); sandbox = \"off\" in the settings goes without")]
+    Sandbox(#[from] onlyhere_sandbox::SandboxError),
     /// The runtime.
     #[error("cannot start: {0}")]
     Start(std::io::Error),

@@ -25,6 +25,8 @@ pub struct Config {
     pub controls: Vec<Control>,
     /// Special ranges in which targets may be checked by remote vantages.
     pub allow_private: Vec<IpNet>,
+    /// Whether the server gives up what it does not need.
+    pub sandbox: Sandbox,
     /// Where probes attach.
     pub probes: Probes,
     /// Where people ask.
@@ -37,6 +39,17 @@ pub struct Config {
     pub bus: Bus,
     /// Address databases.
     pub geo: Geo,
+}
+
+/// Whether the server gives up, before it serves, all files and system calls that it does not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sandbox {
+    /// As far as this kernel can.
+    #[default]
+    On,
+    /// Not at all.
+    Off,
 }
 
 /// `[probes]`

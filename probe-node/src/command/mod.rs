@@ -9,6 +9,7 @@ mod run;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use onlyhere_sandbox::SandboxError;
 
 use crate::{ProberError, config::InvalidConfig, enrol::EnrolError, identity::IdentityError};
 
@@ -82,6 +83,9 @@ pub enum CommandError {
     /// Standard output.
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
+    /// The sandbox.
+    #[error("cannot confine itself ({0}); sandbox = \"off\" in the settings goes without")]
+    Sandbox(#[from] SandboxError),
     /// The runtime.
     #[error("cannot start: {0}")]
     Start(std::io::Error),
@@ -100,6 +104,10 @@ impl CommandError {
 impl Arguments {
     /// Does what was asked.
     pub fn run(self) -> Result<(), CommandError> {
+        if let Command::Run(run) = &self.command {
+            // Before there are threads, since what a thread gives up no other does.
+            run.confine()?;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

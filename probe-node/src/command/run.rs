@@ -9,7 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, DataDir, environment};
 use crate::{
-    Prober, ProberSettings, attach::Worker, config::Config, daemon::Attachment, identity::Identity,
+    Prober, ProberSettings,
+    attach::Worker,
+    config::{Config, Sandbox},
+    confine,
+    daemon::Attachment,
+    identity::Identity,
 };
 
 #[derive(Debug, Args)]
@@ -22,6 +27,18 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Gives up what the daemon does not need, unless the settings say otherwise.
+    pub(super) fn confine(&self) -> Result<(), CommandError> {
+        let config = Config::load(self.config.as_deref(), environment())?;
+        match config.sandbox {
+            Sandbox::On => Ok(confine::daemon(
+                &self.data_dir.path()?,
+                self.config.as_deref(),
+            )?),
+            Sandbox::Off => Ok(()),
+        }
+    }
+
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let config = Config::load(self.config.as_deref(), environment())?;
         let data_dir = self.data_dir.path()?;

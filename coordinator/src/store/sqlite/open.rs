@@ -82,6 +82,8 @@ pub(super) fn plain(path: &Path) -> SqliteConnectOptions {
         // What is damaged is said to be damaged, not read as far as it goes.
         .pragma("cell_size_check", "ON")
         .pragma("trusted_schema", "OFF")
+        // The server may write nowhere but in its data directory (`crate::confine`).
+        .pragma("temp_store", "MEMORY")
 }
 
 /// SQLite would make the file as the umask says; its companions get the mode that it has.
