@@ -16,10 +16,12 @@ LOAD ?=
 FILTER ?=
 KILLS ?= 200
 SEED ?= 1
+SECONDS ?= 60
+TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-unit test-lab test-durability bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
-	shell-lint unused-deps build-tools demo-services lab-services lint-tools clean
+.PHONY: help build demo test test-unit test-lab test-durability test-units fuzz units sbom bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
+	shell-lint unused-deps build-tools demo-services lab-services lint-tools fuzz-tools clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +51,18 @@ test-guard: build lab-services ## Ask a probe for all that it must not try, and 
 test-durability: build-tools ## Kill the coordinator 200 times while it serves: KILLS= SEED=
 	ONLYHERE_KILLS=$(KILLS) ONLYHERE_SEED=$(SEED) cargo test $(LOCKED) -p onlyhere-coordinator --test durability -- --nocapture
 
+test-units: build ## The systemd units, run for real in a small Debian of their own (root; 77 where it cannot)
+	deploy/dev/test-units.sh
+
+fuzz: fuzz-tools ## Throw bytes at everything that reads strangers' bytes: SECONDS=60 TARGETS='target guard'
+	deploy/dev/fuzz.sh $(SECONDS) $(TARGETS)
+
+units: ## Are the systemd units in order, and how much do they leave open?
+	deploy/dev/check-units.sh
+
+sbom: build-tools ## The software bill of materials, CycloneDX, into target/sbom
+	deploy/dev/sbom.sh
+
 bench: build-tools ## Measure how fast the diagnosis and the probes are
 	cargo bench $(LOCKED) -p onlyhere-diagnosis -p onlyhere-probe-node --bench speed --bench connect
 
@@ -60,6 +74,7 @@ lint: fmt-check clippy docs deny proto-lint shell-lint unused-deps ## All checks
 
 fmt-check: build-tools
 	cargo fmt --all --check
+	cd tests/fuzz && cargo fmt --check
 
 clippy: build-tools
 	cargo clippy --workspace --all-targets $(LOCKED) -- -D warnings
@@ -90,6 +105,9 @@ lab-services:
 
 lint-tools:
 	@deploy/dev/install-lint-tools.sh
+
+fuzz-tools:
+	@deploy/dev/install-fuzz-tools.sh
 
 clean: ## Remove everything that was built or fetched here
 	rm -rf target .tools

@@ -29,18 +29,7 @@ if ! cmp -s "$pins" "$tools/python/installed.txt"; then
 fi
 
 "$here/install-build-tools.sh"
-PATH=$tools/bin:${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
-export PATH
-
-# cargo_tool NAME VERSION: compiled without optimisation, which is the quicker way in all.
-cargo_tool() {
-  case "$("$1" --version 2>/dev/null)" in
-    "$2" | "$1 $2") return 0 ;;
-  esac
-  echo "Compiling $1 $2 into .tools" >&2
-  (cd "$root" && cargo install --quiet --locked --debug "$1@$2" --root "$tools" --target-dir "$tools/target")
-}
-
+# shellcheck source=deploy/dev/cargo-tool.sh
+. "$here/cargo-tool.sh"
 cargo_tool cargo-deny 0.20.2
 cargo_tool cargo-machete 0.9.2
-rm -rf "$tools/target"

@@ -2,6 +2,8 @@
 //!
 //! Whatever name a vantage writes into an observation is discarded.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use onlyhere_proto::{CheckId, Invalid, Observation, limits, wire};
 
 use prost::Message;
@@ -29,6 +31,28 @@ pub enum Offence {
 pub struct Answers<'a>(pub &'a Line);
 
 impl Answers<'_> {
+    /// The further addresses that a probe says in its greeting it can try from, each once.
+    pub fn source_addresses(&self, hello: &wire::Hello) -> Result<Vec<IpAddr>, Offence> {
+        let field = "hello.source_addresses";
+        let told = &hello.source_addresses;
+        if told.len() > limits::SOURCE_ADDRESSES {
+            return Err(Offence::Invalid(Invalid::TooMany {
+                field,
+                got: told.len() as u64,
+                max: limits::SOURCE_ADDRESSES as u64,
+            }));
+        }
+        let read = |text: &String| {
+            text.parse::<IpAddr>().map_err(|_| Invalid::Value {
+                field,
+                value: limits::plain_text(text, 64),
+                expected: "IP address",
+            })
+        };
+        let addresses: BTreeSet<IpAddr> = told.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(addresses.into_iter().collect())
+    }
+
     /// The observations of a batch that answer requests of this line.
     pub fn observations(&self, batch: wire::ObservationBatch) -> Result<Vec<Observation>, Offence> {
         if batch.observations.len() > limits::BATCH {

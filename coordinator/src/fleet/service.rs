@@ -1,9 +1,9 @@
 //! The probe port's gRPC service: enrolment, and the stream of an attached probe.
 
-use std::{collections::BTreeSet, convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
-use onlyhere_proto::{Invalid, Vantage, VantageName, limits, wire};
+use onlyhere_proto::{Vantage, VantageName, limits, wire};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -209,28 +209,6 @@ fn to_wire(order: Order) -> wire::AttachResponse {
     }
 }
 
-/// The further addresses that a probe says it can try from, each once.
-fn source_addresses(hello: &wire::Hello) -> Result<Vec<IpAddr>, Offence> {
-    let field = "hello.source_addresses";
-    let told = &hello.source_addresses;
-    if told.len() > limits::SOURCE_ADDRESSES {
-        return Err(Offence::Invalid(Invalid::TooMany {
-            field,
-            got: told.len() as u64,
-            max: limits::SOURCE_ADDRESSES as u64,
-        }));
-    }
-    let read = |text: &String| {
-        text.parse::<IpAddr>().map_err(|_| Invalid::Value {
-            field,
-            value: limits::plain_text(text, 64),
-            expected: "IP address",
-        })
-    };
-    let addresses: BTreeSet<IpAddr> = told.iter().map(read).collect::<Result<_, _>>()?;
-    Ok(addresses.into_iter().collect())
-}
-
 /// The orders until the line is ended from our side, then why it was.
 fn until_ended(
     line: Arc<Line>,
@@ -267,7 +245,7 @@ impl Session {
             }))) => hello,
             _ => return self.line.end(Offence::OutOfTurn("first").into()),
         };
-        match source_addresses(&hello) {
+        match Answers(&self.line).source_addresses(&hello) {
             Ok(addresses) => self.line.can_try_from(addresses),
             Err(offence) => return self.line.end(offence.into()),
         }

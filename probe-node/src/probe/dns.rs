@@ -206,6 +206,21 @@ async fn response(socket: &UdpSocket, query: &Message) -> Result<Message, Failur
     }
 }
 
+/// What a packet tells, if it answers the question: the way of a resolver's answer without the socket it came over.
+pub(crate) fn told_by(
+    packet: &[u8],
+    query: &Message,
+    question: Question,
+    server: IpAddr,
+) -> Option<Seen> {
+    let told = Told {
+        answer: answers(packet, query).transpose()?,
+        elapsed: Duration::ZERO,
+        source: None,
+    };
+    Some(seen(&told, query, question, server))
+}
+
 /// The message, if it answers the query: identifier and question must be the same (RFC 5452, 9.1). Whatever else comes
 /// is not listened to, for anybody can send a datagram.
 fn answers(packet: &[u8], query: &Message) -> Result<Option<Message>, Failure> {

@@ -54,15 +54,18 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
     let (source, exchanged) = match std::mem::take(&mut attempt.connection) {
         Connection::Plain(stream) => {
             let source = stream.local_addr().ok();
-            (source, http1(stream, attempt, until).await)
+            (
+                source,
+                http1(stream, asked(attempt, Version::HTTP_11), until).await,
+            )
         }
         Connection::Tls(stream) => {
             let source = stream.get_ref().0.local_addr().ok();
             let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let exchanged = if h2 {
-                http2(*stream, attempt, until).await
+                http2(*stream, asked(attempt, Version::HTTP_2), until).await
             } else {
-                http1(*stream, attempt, until).await
+                http1(*stream, asked(attempt, Version::HTTP_11), until).await
             };
             (source, exchanged)
         }
@@ -78,9 +81,9 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
 }
 
 /// What an exchange gave: facts once the header lines were read, and a failure if it did not end well.
-pub(super) struct Exchanged {
-    pub(super) facts: Option<HttpFacts>,
-    pub(super) failure: Option<Failure>,
+pub(crate) struct Exchanged {
+    pub(crate) facts: Option<HttpFacts>,
+    pub(crate) failure: Option<Failure>,
 }
 
 impl Exchanged {
@@ -92,17 +95,44 @@ impl Exchanged {
     }
 }
 
-async fn http1<S>(stream: S, attempt: &Attempt<'_>, until: Instant) -> Exchanged
+type Asked = Result<Request<Empty<Bytes>>, http::Error>;
+
+/// The request of an attempt.
+fn asked(attempt: &Attempt<'_>, version: Version) -> Asked {
+    let request = request(attempt.target, attempt.user_agent, version, attempt.proxied)?;
+    Ok(match &attempt.authorization {
+        Some(authorization) if attempt.proxied => with_authorization(request, authorization),
+        _ => request,
+    })
+}
+
+/// One exchange over any stream that behaves like a connection, in the protocol that was agreed on.
+pub(crate) async fn get<S>(
+    stream: S,
+    target: &Target,
+    user_agent: &HeaderValue,
+    h2: bool,
+    until: Instant,
+) -> Exchanged
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if h2 {
+        let request = request(target, user_agent, Version::HTTP_2, false);
+        http2(stream, request, until).await
+    } else {
+        let request = request(target, user_agent, Version::HTTP_11, false);
+        http1(stream, request, until).await
+    }
+}
+
+async fn http1<S>(stream: S, request: Asked, until: Instant) -> Exchanged
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = match request(attempt, Version::HTTP_11) {
+    let request = match request {
         Ok(request) => request,
         Err(error) => return Exchanged::failed(Failure::not_measured(error.to_string())),
-    };
-    let request = match &attempt.authorization {
-        Some(authorization) if attempt.proxied => with_authorization(request, authorization),
-        _ => request,
     };
     let (mut sender, connection) = match http1_client().handshake(TokioIo::new(stream)).await {
         Ok(both) => both,
@@ -129,11 +159,11 @@ pub(super) fn http1_client() -> hyper::client::conn::http1::Builder {
         .clone()
 }
 
-async fn http2<S>(stream: S, attempt: &Attempt<'_>, until: Instant) -> Exchanged
+async fn http2<S>(stream: S, request: Asked, until: Instant) -> Exchanged
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = match request(attempt, Version::HTTP_2) {
+    let request = match request {
         Ok(request) => request,
         Err(error) => return Exchanged::failed(Failure::not_measured(error.to_string())),
     };
@@ -173,8 +203,7 @@ async fn drive(
 }
 
 /// To a proxy the request names the whole URL (RFC 9112, 3.2.2).
-fn request(attempt: &Attempt<'_>, version: Version) -> Result<Request<Empty<Bytes>>, http::Error> {
-    let target = attempt.target;
+fn request(target: &Target, user_agent: &HeaderValue, version: Version, proxied: bool) -> Asked {
     let authority = authority(target);
     let path = if target.path.is_empty() {
         "/"
@@ -182,7 +211,7 @@ fn request(attempt: &Attempt<'_>, version: Version) -> Result<Request<Empty<Byte
         &target.path
     };
     let uri = Uri::builder().path_and_query(path);
-    let uri = match (version, attempt.proxied) {
+    let uri = match (version, proxied) {
         (Version::HTTP_2, _) => uri.scheme("https").authority(authority.as_str()),
         (_, true) => uri.scheme("http").authority(authority.as_str()),
         _ => uri,
@@ -193,7 +222,7 @@ fn request(attempt: &Attempt<'_>, version: Version) -> Result<Request<Empty<Byte
         _ => request.header(header::HOST, authority),
     };
     request
-        .header(header::USER_AGENT, attempt.user_agent)
+        .header(header::USER_AGENT, user_agent)
         .header(header::ACCEPT, "*/*")
         .body(Empty::new())
 }

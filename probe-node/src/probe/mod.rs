@@ -5,7 +5,7 @@ pub(crate) mod dns;
 pub(crate) mod http;
 mod icmp;
 mod tcp;
-mod tls;
+pub(crate) mod tls;
 mod tunnel;
 
 use std::{

@@ -199,7 +199,7 @@ impl ServerCertVerifier for Recorder {
 }
 
 /// A certificate as facts; one that cannot be read keeps its digest.
-fn described(der: &CertificateDer<'_>) -> Certificate {
+pub(crate) fn described(der: &CertificateDer<'_>) -> Certificate {
     let sha256 = hex::encode(Sha256::digest(der));
     let Ok((_, certificate)) = X509Certificate::from_der(der) else {
         return Certificate {
