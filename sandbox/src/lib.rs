@@ -28,7 +28,7 @@ pub enum Holds {
     Wholly,
     /// As far as this kernel knows it.
     Partly,
-    /// This kernel does not know it.
+    /// This kernel does not know it, or a sandbox around this process does not let it through.
     Not,
 }
 
@@ -67,8 +67,8 @@ impl fmt::Display for Holds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Wholly => "wholly",
-            Self::Partly => "as far as this kernel can",
-            Self::Not => "not at all, this kernel cannot",
+            Self::Partly => "as far as the kernel can",
+            Self::Not => "not at all",
         })
     }
 }
