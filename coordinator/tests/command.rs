@@ -325,6 +325,47 @@ impl Drop for Serving {
     }
 }
 
+/// The line of `/proc/PID/status` that begins with this word.
+fn status(pid: u32, field: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field));
+    line.unwrap_or_default().replace('\t', " ")
+}
+
+#[test]
+fn serving_it_has_given_up_its_rights_unless_told_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = status(std::process::id(), "NoNewPrivs:");
+    for (sandbox, says, privileges) in [("on", true, "NoNewPrivs: 1"), ("off", false, own.as_str())]
+    {
+        let child = program(dir.path())
+            .args(["serve", "--data-dir", "data"])
+            .env("ONLYHERE_PROBES__LISTEN", "127.0.0.1:0")
+            .env("ONLYHERE_API__LISTEN", "127.0.0.1:0")
+            .env("ONLYHERE_SANDBOX", sandbox)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut serving = Serving(child);
+        let errors = BufReader::new(serving.0.stderr.take().unwrap());
+        let log: Vec<String> = errors
+            .lines()
+            .map_while(Result::ok)
+            .take_while(|line| line != "ready")
+            .collect();
+        assert_eq!(
+            log.iter().any(|line| line.contains("confined itself")),
+            says,
+            "{log:?}"
+        );
+        assert_eq!(
+            status(serving.0.id(), "NoNewPrivs:"),
+            privileges,
+            "sandbox {sandbox}"
+        );
+    }
+}
+
 #[test]
 fn serve_says_ready_on_stderr_and_sigterm_ends_it_well() {
     let dir = tempfile::tempdir().unwrap();

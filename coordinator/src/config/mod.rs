@@ -529,7 +529,7 @@ mod tests {
             (
                 "apy = 1",
                 &[],
-                "c.toml: unknown key `apy`; known here are controls, allow_private, probes",
+                "c.toml: unknown key `apy`; known here are controls, allow_private, sandbox, probes",
             ),
             (
                 "[api]\nlisen = 'x'",
