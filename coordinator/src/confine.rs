@@ -4,11 +4,18 @@
 //! Of a named file its folder is kept, and of a link the folder that it leads to: whoever renews a certificate puts a new
 //! file in its place.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
 
 use onlyhere_sandbox::{Rights, SandboxError, confine};
 
-use crate::{config::Config, store::sqlite};
+use crate::{
+    config::{ApiTls, Config},
+    store::sqlite,
+};
 
 /// Settings, libraries, and what SQLite takes its random numbers from.
 const READ: [&str; 6] = [
@@ -25,22 +32,33 @@ const READ: [&str; 6] = [
 /// # Errors
 /// What a kernel that knows the mechanisms should not refuse.
 pub fn server(data_dir: &Path, config: &Config) -> Result<(), SandboxError> {
-    let tls = config.api.tls.iter().flat_map(|tls| [&tls.cert, &tls.key]);
-    // Beside its file SQLite makes others.
-    let database = sqlite::path_of(&config.store.url, data_dir);
-    let rights = Rights {
-        read: READ
-            .into_iter()
-            .map(PathBuf::from)
-            .chain(tls.flat_map(|file| folders(file)))
-            .collect(),
-        write: std::iter::once(data_dir.to_owned())
-            .chain(database.as_deref().into_iter().flat_map(folders))
-            .collect(),
-    };
-    let confined = confine(&rights)?;
+    let confined = confine(&rights(data_dir, config))?;
     tracing::info!(files = %confined.files, calls = %confined.calls, "confined itself");
     Ok(())
+}
+
+fn rights(data_dir: &Path, config: &Config) -> Rights {
+    let mut read: Vec<PathBuf> = READ.into_iter().map(PathBuf::from).collect();
+    let mut write = vec![data_dir.to_owned()];
+    // Beside its file SQLite makes others.
+    if let Some(database) = sqlite::path_of(&config.store.url, data_dir) {
+        write.extend(folders(&database));
+    }
+    match &config.api.tls {
+        Some(ApiTls::Files { cert, key }) => {
+            read.extend(folders(cert).chain(folders(key)));
+        }
+        Some(ApiTls::Acme(acme)) => {
+            read.extend(acme.ca.as_deref().into_iter().flat_map(folders));
+            if let Some(cache) = &acme.cache {
+                // What is not there cannot be kept. If it cannot be made, whoever uses it says so.
+                let _ = DirBuilder::new().recursive(true).mode(0o700).create(cache);
+                write.push(cache.clone());
+            }
+        }
+        None => {}
+    }
+    Rights { read, write }
 }
 
 fn folders(file: &Path) -> impl Iterator<Item = PathBuf> {
