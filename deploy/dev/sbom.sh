@@ -16,7 +16,7 @@ rm -rf "$folder"
 mkdir -p "$folder"
 # The tool writes each file beside the crate's manifest and knows no other place.
 trap 'rm -f ./*/onlyhere.cdx.json' EXIT
-cargo cyclonedx --quiet --format json --spec-version 1.5 --describe crate --no-build-deps \
+cargo cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps \
   --target "$platform" --override-filename onlyhere.cdx
 
 failed=0
