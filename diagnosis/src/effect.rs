@@ -1,17 +1,22 @@
 //! What strikes one vantage, and how probable each piece of what it saw then is. With everything hidden fixed but the
 //! host's habits, the pieces are independent.
 
+mod controls;
+mod ways;
+
 use onlyhere_proto::{CauseId, Family, Stage};
 
 use crate::case::{Case, is_private_address};
 use crate::digest::hosts_entry_differs;
-use crate::digest::{Attempt, Control, ControlFailure, Digest, Proxied, Seen};
+use crate::digest::{Attempt, Digest, Seen};
 use crate::hidden::{ByShared, HostHabits, Shared, State};
 use crate::hypothesis::{Hypothesis, Near};
 use crate::likelihood::*;
 use crate::model::{ControlsSeen, Entry, HostSeen};
 use crate::rows::*;
-use crate::sign::{Kind, Origin, REACHES};
+use crate::sign::Kind;
+use controls::of_control;
+use ways::by_other_ways;
 
 /// What a hypothesis does to one vantage in order: one fault, or a nearer one before it.
 #[derive(Debug, Clone, Copy)]
@@ -349,155 +354,5 @@ fn bernoulli(seen: Option<bool>, expected: bool) -> f64 {
         None => 1.0,
         Some(seen) if seen == expected => 1.0 - ECHO_ERROR,
         Some(_) => ECHO_ERROR,
-    }
-}
-
-fn of_control(control: &Control, effect: Option<Effect<'_>>, state: State) -> f64 {
-    let fails = match state {
-        State::Broken => ControlsSeen::Fail,
-        _ => effect.map_or(ControlsSeen::Healthy, Effect::controls),
-    };
-    // Who is tried without a name needs no resolver.
-    let by_name = effect
-        .and_then(Effect::met)
-        .is_some_and(|e| e.row == HEALTHY);
-    let fails = match fails {
-        ControlsSeen::Fail if control.literal && by_name && state == State::Good => {
-            ControlsSeen::Healthy
-        }
-        fails => fails,
-    };
-    if let Some(portal) = control.portal {
-        let expected = effect.is_some_and(|e| e.is(CauseId::CaptivePortal));
-        return if portal == expected { 0.95 } else { 0.02 };
-    }
-    let family = effect.and_then(Effect::family);
-    let one = |ok: bool, of: Option<Family>| {
-        let fault = match fails {
-            ControlsSeen::Healthy => false,
-            ControlsSeen::Fail => family.is_none() || of.is_none() || of == family,
-            ControlsSeen::FailIn(f) => of == Some(f),
-        };
-        match (fault, ok) {
-            (false, true) => 1.0 - CONTROL_ERROR,
-            (false, false) => CONTROL_ERROR,
-            (true, false) => 0.95,
-            (true, true) => 0.05,
-        }
-    };
-    let p = match (control.v4, control.v6) {
-        (None, None) => control.ok.map_or(1.0, |ok| one(ok, None)),
-        (v4, v6) => {
-            v4.map_or(1.0, |ok| one(ok, Some(Family::V4)))
-                * v6.map_or(1.0, |ok| one(ok, Some(Family::V6)))
-        }
-    };
-    match (control.failure, fails) {
-        (Some(failure), ControlsSeen::Fail) => p * way_of_failure(failure, effect, state),
-        // What fails by chance fails in any way.
-        (Some(ControlFailure::Unresolved), _) => p * 0.2,
-        (Some(ControlFailure::At(_)), _) => p * 0.3,
-        (None, _) => p,
-    }
-}
-
-/// How well the way in which a control failed fits what is supposed to strike it.
-fn way_of_failure(failure: ControlFailure, effect: Option<Effect<'_>>, state: State) -> f64 {
-    let dead_resolver = effect.is_some_and(|e| e.dns().is_some());
-    let (unresolved, row) = match (state, effect.and_then(Effect::met)) {
-        (State::Broken, _) | (_, None) => (0.3, BROKEN_VANTAGE),
-        (_, Some(entry)) if entry.row == HEALTHY && dead_resolver => (0.97, BROKEN_VANTAGE),
-        (_, Some(entry)) if entry.row == HEALTHY && entry.lies => (0.02, LIED),
-        (_, Some(entry)) if dead_resolver => (0.6, entry.row),
-        (_, Some(entry)) => (0.02, entry.row),
-    };
-    match failure {
-        ControlFailure::Unresolved => unresolved,
-        ControlFailure::At(kind) => (1.0 - unresolved) * row.kind(kind),
-    }
-}
-
-/// The ladder, other sources, small segments, past the tunnel, through the proxy.
-fn by_other_ways(
-    digest: &Digest,
-    seen: &Seen,
-    effect: Option<Effect<'_>>,
-    state: State,
-    noise: f64,
-) -> f64 {
-    let ladders: f64 = seen
-        .ladders
-        .iter()
-        .filter_map(|ladder| ladder.reach.map(|reach| (ladder, reach)))
-        .map(|(ladder, reach)| {
-            let profile = match state {
-                State::Broken => LOST_HERE,
-                State::PathBad => LOST_IN_TRANSIT,
-                State::Banned => LOST_AT_SITE,
-                State::Good => effect
-                    .filter(|e| e.strikes(digest, ladder.address))
-                    .and_then(Effect::met)
-                    .map_or(LOST_ANYWHERE, |e| e.lost),
-            };
-            (1.0 - LADDER_ERROR) * profile[reach as usize] + LADDER_ERROR / REACHES as f64
-        })
-        .product();
-    let escaping = |attempts: &mut dyn Iterator<Item = &Attempt>, escapes: bool| -> f64 {
-        attempts
-            .map(|attempt| {
-                let row = if escapes {
-                    HEALTHY
-                } else {
-                    row(digest, attempt, effect, state)
-                };
-                // The same as before in all likelihood: what is known already counts little.
-                row.probability(
-                    crate::sign::Sign {
-                        origin: Origin::Unknown,
-                        ..attempt.sign
-                    },
-                    attempt.depth,
-                    noise,
-                )
-            })
-            .product()
-    };
-    let banned = state == State::Banned || effect.is_some_and(|e| e.is(CauseId::IpBan));
-    let sources = escaping(&mut seen.other_sources.iter().map(|(_, a)| a), banned);
-    let swallowed = effect.is_some_and(|e| e.is(CauseId::MtuBlackhole));
-    let small = escaping(&mut seen.small_segments.iter(), swallowed);
-    let tunnel = effect.is_some_and(|e| e.is(CauseId::LocalVpn));
-    let direct = escaping(&mut seen.direct.iter(), tunnel);
-    let proxied: f64 = seen
-        .proxied
-        .iter()
-        .map(|p| through_proxy(p, effect))
-        .product();
-    ladders * sources * small * direct * proxied
-}
-
-fn through_proxy(proxied: &Proxied, effect: Option<Effect<'_>>) -> f64 {
-    let ok = proxied.kind == Kind::Ok;
-    let dead_proxy = effect.is_some_and(|e| e.is(CauseId::LocalProxy));
-    if dead_proxy {
-        return if ok {
-            0.04
-        } else if proxied.at_proxy {
-            0.8
-        } else {
-            0.16
-        };
-    }
-    // A proxy is another machine: it shares what everybody meets, and some of what its network does.
-    let shares = match effect {
-        None => 0.03,
-        Some(_) if proxied.control => 0.03,
-        Some(e) if e.main && e.hypothesis.affected.iter().all(|a| *a) => 0.93,
-        Some(_) => 0.5,
-    };
-    match (ok, proxied.at_proxy) {
-        (true, _) => 1.0 - shares,
-        (false, true) => shares * 0.5,
-        (false, false) => shares * 0.5,
     }
 }
