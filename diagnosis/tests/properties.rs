@@ -13,7 +13,7 @@ use onlyhere_proto::{
     Timestamp, TlsFacts, Verdict,
 };
 use proptest::prelude::*;
-use world::{Reply, WEB4, World, ip};
+use world::{Name, Reply, WEB4, World, ip};
 
 /// Everything that a world answers to the opening.
 fn opening_answers(world: &World) -> (Investigation, Vec<Observation>, Vec<(String, u32)>) {
@@ -461,4 +461,31 @@ proptest! {
         }
         check_verdict(&case, &investigation.verdict());
     }
+}
+
+#[test]
+fn the_neighbours_word_is_waited_for_where_it_decides() {
+    let liar = World::new().resolve(|vantage, control| match (vantage, control) {
+        ("you" | "sibling", false) => Name::Is(vec![ip("0.0.0.0")]),
+        _ => Name::Is(Vec::new()),
+    });
+    let mut investigation = Investigation::new(liar.case());
+    let mut now = 0.0;
+    loop {
+        let asks = investigation.poll_asks(Duration::from_secs_f64(now / 1_000.0));
+        if asks.is_empty() {
+            break;
+        }
+        for ask in asks.iter().filter(|ask| ask.vantage.as_str() != "sibling") {
+            let (observations, end) = liar.answer(ask, now);
+            for (_, observation) in observations {
+                investigation.handle_observation(observation);
+            }
+            investigation.handle_done(&ask.vantage, ask.request.request);
+            now = f64::max(now, end);
+        }
+    }
+    // Somebody who waits for nobody wants to be woken, or is done.
+    assert!(!investigation.is_concluded());
+    assert_eq!(investigation.wakes_at(), None);
 }

@@ -23,6 +23,24 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
+async fn a_sinkhole_is_told_and_not_tried() {
+    let mut ground = Ground::new();
+    ground.guarded(&[], &[]);
+    ground.hosts("0.0.0.0 shop.example\n");
+    let all = ground.observe("tcp://shop.example:443").await;
+    assert_eq!(stages(&all), ["dns ok", "tcp not_measured"]);
+    let Some(Facts::Dns(facts)) = &all[0].facts else {
+        panic!("{:?}", all[0])
+    };
+    assert_eq!(facts.answers[0].address.to_string(), "0.0.0.0");
+    let said = all[1].detail.as_deref().unwrap();
+    assert!(
+        said.starts_with("0.0.0.0 (this network) is not tried from here"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn where_an_internal_name_leads_is_told_to_nobody() {
     let mut ground = Ground::new();
     ground.guarded(&["127.0.0.0/8"], &[]);

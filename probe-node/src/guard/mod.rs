@@ -157,9 +157,12 @@ impl Guard {
     }
 
     /// The kind of special range of an address that nobody but the owner may learn of: it says how the network around
-    /// this vantage is built.
+    /// this vantage is built. The unspecified address and the loopback ones mean the same everywhere and are what
+    /// resolvers that lie like to answer.
     pub fn hides(&self, address: IpAddr) -> Option<&'static str> {
-        special_range(address).filter(|_| self.public_only && !self.opens(address))
+        let tells_nothing = address.is_unspecified() || address.is_loopback();
+        special_range(address)
+            .filter(|_| self.public_only && !tells_nothing && !self.opens(address))
     }
 
     /// Whether a CIDR of `allow` covers an address, on some port at least.
@@ -355,6 +358,9 @@ mod tests {
         assert_eq!(hides("192.168.0.1"), Some("private"));
         assert_eq!(hides("10.0.0.1"), None);
         assert_eq!(hides("1.1.1.1"), None);
+        for sinkhole in ["0.0.0.0", "::", "127.0.0.1", "::1"] {
+            assert_eq!(hides(sinkhole), None, "{sinkhole}");
+        }
         assert_eq!(Guard::open().hides("192.168.0.1".parse().unwrap()), None);
     }
 }
