@@ -39,8 +39,14 @@ pub enum Act {
     ProbeRevoked,
     /// Somebody who wanted to join was turned away.
     JoinRefused,
+    /// A probe whose key was replaced, or that was struck off, was turned away.
+    AttachRefused,
+    /// Two machines use one identity.
+    ProbeDuplicated,
     /// The certificate authority has a new key.
     CaRotated,
+    /// The certificate authority before it is trusted no more.
+    CaRetired,
     /// A backup took the place of the state.
     Restored,
     /// What an earlier version kept in a file was taken over.
@@ -52,14 +58,17 @@ pub enum Act {
 }
 
 impl Act {
-    const KNOWN: [Self; 10] = [
+    const KNOWN: [Self; 13] = [
         Self::TokenCreated,
         Self::TokenRevoked,
         Self::ProbeEnrolled,
         Self::ProbeRenewed,
         Self::ProbeRevoked,
         Self::JoinRefused,
+        Self::AttachRefused,
+        Self::ProbeDuplicated,
         Self::CaRotated,
+        Self::CaRetired,
         Self::Restored,
         Self::TakenOver,
         Self::Check,
@@ -74,7 +83,10 @@ impl Act {
             Self::ProbeRenewed => "probe_renewed",
             Self::ProbeRevoked => "probe_revoked",
             Self::JoinRefused => "join_refused",
+            Self::AttachRefused => "attach_refused",
+            Self::ProbeDuplicated => "probe_duplicated",
             Self::CaRotated => "ca_rotated",
+            Self::CaRetired => "ca_retired",
             Self::Restored => "restored",
             Self::TakenOver => "taken_over",
             Self::Check => "check",
@@ -217,6 +229,8 @@ impl Event {
 pub struct Filter {
     /// None older than this.
     pub since: Option<Timestamp>,
+    /// Of this act only.
+    pub act: Option<Act>,
     /// No more than this, the latest.
     pub limit: u32,
 }

@@ -44,6 +44,7 @@ fn rights(data_dir: &Path, config: &Config) -> Rights {
     if let Some(database) = sqlite::path_of(&config.store.url, data_dir) {
         write.extend(folders(&database));
     }
+    read.extend(config.geo.mmdb.iter().flat_map(|file| folders(file)));
     match &config.api.tls {
         Some(ApiTls::Files { cert, key }) => {
             read.extend(folders(cert).chain(folders(key)));

@@ -15,6 +15,7 @@ pub mod confine;
 pub mod data_file;
 pub mod engine;
 pub mod fleet;
+pub mod geo;
 pub mod identity;
 pub mod listen;
 pub mod place;

@@ -1,4 +1,5 @@
-//! Where a vantage sits, as its operator says it: what a join token carries and what is kept of an enrolled probe.
+//! Where a vantage sits: what its operator says (a join token's labels, kept of an enrolled probe), and what the address
+//! databases say of the address it comes from. Never what the vantage says of itself.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Labels of one vantage at most.
 pub const LABELS: usize = onlyhere_proto::limits::LABELS;
 
-/// Region, country, AS, class and labels of a vantage; said by the coordinator's operator, never by the probe.
+/// Region, country, AS, class and labels of a vantage.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
@@ -30,6 +31,44 @@ pub struct Place {
 }
 
 impl Place {
+    /// This, and where it leaves something open, what the other says.
+    pub fn or(&self, other: &Self) -> Self {
+        Self {
+            region: self.region.clone().or_else(|| other.region.clone()),
+            country: self.country.clone().or_else(|| other.country.clone()),
+            asn: self.asn.or(other.asn),
+            class: self.class.or(other.class),
+            labels: match self.labels.is_empty() {
+                true => other.labels.clone(),
+                false => self.labels.clone(),
+            },
+        }
+    }
+
+    /// Where the labels of a vantage say one thing and the address databases another, one sentence each. Regions are left
+    /// out: they are the operator's own words for parts of the world.
+    pub fn contradictions(&self, located: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let (Some(label), Some(there)) = (self.asn, located.asn)
+            && label != there
+        {
+            found.push(format!(
+                "labelled AS{label}, but its address is in AS{there}"
+            ));
+        }
+        if let (Some(label), Some(there)) = (&self.country, &located.country)
+            && label != there
+        {
+            found.push(format!("labelled {label}, but its address is in {there}"));
+        }
+        if let (Some(label), Some(there)) = (self.class, located.class)
+            && label != there
+        {
+            found.push(format!("labelled {label}, but its address is {there}"));
+        }
+        found
+    }
+
     /// The vantage of this name at this place.
     pub fn vantage(&self, name: VantageName, public_address: Option<IpAddr>) -> Vantage {
         Vantage {
@@ -94,6 +133,44 @@ fn is_word(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn place(asn: Option<u32>, country: Option<&str>) -> Place {
+        Place {
+            asn,
+            country: country.map(Into::into),
+            ..Place::default()
+        }
+    }
+
+    #[test]
+    fn labels_win_and_the_rest_is_filled_in() {
+        let labels = place(Some(1), None);
+        let located = Place {
+            region: Some("eu".into()),
+            ..place(Some(2), Some("DE"))
+        };
+        let both = labels.or(&located);
+        assert_eq!(both.asn, Some(1));
+        assert_eq!(both.country.as_deref(), Some("DE"));
+        assert_eq!(both.region.as_deref(), Some("eu"));
+        assert_eq!(both.or(&Place::default()), both);
+    }
+
+    #[test]
+    fn contradictions_are_told_and_what_is_unknown_contradicts_nothing() {
+        let labels = place(Some(24940), Some("DE"));
+        assert_eq!(
+            labels.contradictions(&place(Some(64500), Some("US"))),
+            [
+                "labelled AS24940, but its address is in AS64500",
+                "labelled DE, but its address is in US"
+            ]
+        );
+        let none: [&str; 0] = [];
+        assert_eq!(labels.contradictions(&labels), none);
+        assert_eq!(labels.contradictions(&Place::default()), none);
+        assert_eq!(Place::default().contradictions(&labels), none);
+    }
 
     #[test]
     fn places_are_read_strictly() {

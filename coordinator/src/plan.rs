@@ -10,6 +10,8 @@ use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
 
 use onlyhere_proto::{Selector, Vantage, VantageClass, VantageName, limits};
 
+use crate::place::Place;
+
 /// Vantages of a check that asks for no number.
 pub const DEFAULT: usize = 16;
 /// Vantages of the caller's own network at most, unless a selector asks for more.
@@ -66,24 +68,26 @@ pub fn pick(
 }
 
 /// What is known of a caller that reached us from `address`: an attached vantage of the same IPv4 /24 or IPv6 /48 tells
-/// its AS, country and region. Without such a neighbour they are unknown.
-pub fn locate(address: Option<IpAddr>, fleet: &[Vantage]) -> Vantage {
+/// its AS, country and region, because that is an operator's word; what it leaves open, or all of it without such a
+/// neighbour, is what the address databases say (`located`).
+pub fn locate(address: Option<IpAddr>, fleet: &[Vantage], located: &Place) -> Vantage {
     let you = Vantage {
         public_address: address,
         ..Vantage::named(VantageName::you())
     };
     let neighbours = fleet
         .iter()
-        .filter(|vantage| vantage.asn.is_some() && you.same_network(vantage));
-    match neighbours.min_by(|a, b| a.id.cmp(&b.id)) {
-        Some(neighbour) => Vantage {
-            asn: neighbour.asn,
-            country: neighbour.country.clone(),
-            region: neighbour.region.clone(),
-            ..you
-        },
-        None => you,
-    }
+        .filter(|vantage| vantage.asn.is_some() && you.same_prefix(vantage));
+    let neighbour = neighbours.min_by(|a, b| a.id.cmp(&b.id));
+    let told = neighbour.map(|neighbour| Place {
+        asn: neighbour.asn,
+        country: neighbour.country.clone(),
+        region: neighbour.region.clone(),
+        ..Place::default()
+    });
+    told.unwrap_or_default()
+        .or(located)
+        .vantage(VantageName::you(), address)
 }
 
 /// What makes two vantages alike; what is unknown is alike too, so that the known ones come first to differ.
@@ -259,7 +263,7 @@ mod tests {
 
     #[test]
     fn vantages_of_the_callers_network_come_first() {
-        let caller = locate("203.0.113.7".parse().ok(), &fleet());
+        let caller = locate("203.0.113.7".parse().ok(), &fleet(), &Place::default());
         assert_eq!(caller.asn, Some(64500), "the neighbour's AS");
         assert_eq!(
             caller.class, None,
@@ -271,9 +275,31 @@ mod tests {
             Ok("nyc1"),
             "who is asked for counts"
         );
-        let stranger = locate("203.0.114.7".parse().ok(), &fleet());
+        let stranger = locate("203.0.114.7".parse().ok(), &fleet(), &Place::default());
         assert_eq!(stranger.asn, None);
         assert_eq!(picked(&["eu@1"], Some(&stranger)).as_deref(), Ok("fra1"));
+
+        let located = Place {
+            asn: Some(9506),
+            country: Some("SG".into()),
+            class: Some(VantageClass::Residential),
+            ..Place::default()
+        };
+        let known = locate("203.0.114.7".parse().ok(), &fleet(), &located);
+        assert_eq!(
+            (known.asn, known.class),
+            (Some(9506), Some(VantageClass::Residential))
+        );
+        assert_eq!(
+            picked(&["residential@1"], Some(&known)).as_deref(),
+            Ok("home")
+        );
+        let beside = locate("203.0.113.7".parse().ok(), &fleet(), &located);
+        assert_eq!(
+            (beside.asn, beside.country.as_deref()),
+            (Some(64500), Some("SG")),
+            "an operator's word about a neighbour wins over a database's"
+        );
     }
 
     #[test]

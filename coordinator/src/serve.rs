@@ -20,9 +20,10 @@ use crate::{
     audit::Audit,
     clock,
     config::Config,
-    fleet::{End, Fleet, ProbePort, roll::Roll, watch_roll},
-    identity::{Authority, IdentityError, public::PublicCertificate, tls},
-    listen::{self, Bounds, Patience, Port, Stop},
+    fleet::{End, Fleet, ProbePort, roll::Roll, watch_certificates, watch_roll},
+    geo::{Geo, GeoError},
+    identity::{IdentityError, LiveAuthority, public::PublicCertificate},
+    listen::{self, Bounds, Patience, Port, Stop, TlsSource},
     store::{self, Retention, Store, StoreError},
     tokens::Tokens,
 };
@@ -61,6 +62,8 @@ const FLEET: Bounds = Bounds {
 const ENROL_MESSAGE: usize = 64 * 1024;
 /// How soon a probe that was struck off loses its line, whoever struck it off.
 const ROLL_WATCH: Duration = Duration::from_millis(200);
+/// How soon a new CA is in use, and a stream ends whose certificate is over.
+const PROBE_CERTIFICATE_WATCH: Duration = Duration::from_secs(1);
 /// How often what is too old is forgotten.
 const PRUNE: Duration = Duration::from_secs(60);
 /// Checks that are under way at the end are waited for; connections are then given time to close.
@@ -84,6 +87,9 @@ pub enum ServeError {
     /// Its certificates.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// Its address databases.
+    #[error(transparent)]
+    Geo(#[from] GeoError),
     /// The reflection service.
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -100,16 +106,21 @@ pub async fn serve(
     // State that cannot be read is a reason not to start.
     let store = store::open(&config.store.url, data_dir).await?;
     store.check().await?;
-    let authority = Arc::new(Authority::load_or_create(data_dir)?);
+    let authority = Arc::new(LiveAuthority::load_or_create(data_dir)?);
+    let geo = Arc::new(Geo::open(&config.geo.mmdb)?);
     let probe_port = ProbePort {
         fleet: Arc::new(Fleet::default()),
         authority: Arc::clone(&authority),
+        certificate_life: config.probes.certificate_life.0,
+        geo: Arc::clone(&geo),
+        notices: Arc::default(),
         tokens: Arc::new(Tokens::new(Arc::clone(&store))),
         roll: Arc::new(Roll::new(Arc::clone(&store))),
         audit: Arc::new(Audit::new(Arc::clone(&store))),
     };
     let retention = config.store.keep;
     let api = Api {
+        geo: Arc::clone(&geo),
         config: Arc::new(config),
         fleet: Arc::clone(&probe_port.fleet),
         tokens: Arc::clone(&probe_port.tokens),
@@ -138,13 +149,14 @@ pub async fn serve(
     )?;
     ports.spawn(listen::serve(people, stop.clone()));
     ports.spawn(listen::serve(
-        probes_port(listeners.probes, &authority, &probe_port)?,
+        probes_port(listeners.probes, authority, &probe_port),
         stop.clone(),
     ));
     ready();
     tokio::select! {
         () = shutdown => {}
-        never = watch_roll(probe_port, ROLL_WATCH) => match never {},
+        never = watch_roll(probe_port.clone(), ROLL_WATCH) => match never {},
+        never = watch_certificates(probe_port, PROBE_CERTIFICATE_WATCH) => match never {},
         never = certificate.renew() => match never {},
         never = forget(&*store, retention) => match never {},
     }
@@ -181,10 +193,12 @@ fn people_port(
     router: axum::Router,
     behind_proxy: bool,
 ) -> Result<Port, ServeError> {
+    let tls = certificate.server_config()?;
+    let tls = tls.map(|tls| Box::new(move || Arc::clone(&tls)) as TlsSource);
     Ok(Port {
         name: "api",
         listener,
-        tls: certificate.server_config()?,
+        tls,
         router,
         probes: None,
         bounds: Bounds {
@@ -217,23 +231,19 @@ async fn forget(store: &dyn Store, retention: Retention) -> Infallible {
     }
 }
 
-fn probes_port(
-    listener: TcpListener,
-    authority: &Authority,
-    service: &ProbePort,
-) -> Result<Port, ServeError> {
+fn probes_port(listener: TcpListener, authority: Arc<LiveAuthority>, service: &ProbePort) -> Port {
     let router = |most_bytes| {
         let service = ProbeServiceServer::new(service.clone());
         Routes::new(service.max_decoding_message_size(most_bytes)).into_axum_router()
     };
-    Ok(Port {
+    Port {
         name: "probes",
         listener,
-        tls: Some(tls::probe_port(authority)?),
+        tls: Some(Box::new(move || authority.tls())),
         router: router(ENROL_MESSAGE),
         probes: Some((router(limits::MESSAGE), PROBES)),
         bounds: FLEET,
-    })
+    }
 }
 
 async fn drain(api: &Api, stop: &Stop, ports: &TaskTracker) {

@@ -12,7 +12,7 @@ use onlyhere_coordinator::{
     clock,
     config::Config,
     fleet::roll::Roll,
-    identity::Authority,
+    identity::{Authority, PROBE_LIFE},
     place::Place,
     tokens::{Token, TokenKind},
 };
@@ -158,7 +158,7 @@ async fn attaching_needs_a_certificate_of_this_coordinator() {
 fn signed_by(authority: &Authority, name: &str, key: &KeyPair) -> Vec<CertificateDer<'static>> {
     let request = CertificateParams::default().serialize_request(key).unwrap();
     authority
-        .sign_probe(request.der(), &name.parse().unwrap())
+        .sign_probe(request.der(), &name.parse().unwrap(), PROBE_LIFE)
         .unwrap()
         .chain
 }

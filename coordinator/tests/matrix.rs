@@ -18,7 +18,7 @@ use onlyhere_coordinator::{
     audit::By,
     clock,
     fleet::roll::Roll,
-    identity::{Authority, SERVER_NAME},
+    identity::{Authority, PROBE_LIFE, SERVER_NAME},
     place::Place,
     tokens::{ADMIN, CLIENT, Scope, Secret, Token, TokenKind},
 };
@@ -53,6 +53,7 @@ GET /v1/checks/{id}                                        401  401   401     40
 /onlyhere.v1.PublicService/Check                           401  401   401     401     ok     ok    ok    403  403      401  401   401      401
 /onlyhere.v1.PublicService/ListVantages                    401  401   401     401     ok     ok    403   ok   403      401  401   401      401
 /onlyhere.v1.ProbeService/Enrol                            -    -     -       -       -      -     -     -    -        -    -     -        -
+/onlyhere.v1.ProbeService/Renew                            -    -     -       -       -      -     -     -    -        -    -     -        -
 /onlyhere.v1.ProbeService/Attach                           -    -     -       -       -      -     -     -    -        -    -     -        -
 /grpc.health.v1.Health/Check                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
 /grpc.health.v1.Health/Watch                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
@@ -71,6 +72,7 @@ GET /v1/checks/{id}                                        -    -     -       - 
 /onlyhere.v1.PublicService/Check                           -    -     -       -       -      -     -     -    -        -    -     tls      -
 /onlyhere.v1.PublicService/ListVantages                    -    -     -       -       -      -     -     -    -        -    -     tls      -
 /onlyhere.v1.ProbeService/Enrol                            401  401   401     401     401    401   401   401  401      ok   401   tls      401
+/onlyhere.v1.ProbeService/Renew                            401  401   401     401     401    401   401   401  401      401  ok    tls      403
 /onlyhere.v1.ProbeService/Attach                           401  401   401     401     401    401   401   401  401      401  ok    tls      403
 /grpc.health.v1.Health/Check                               -    -     -       -       -      -     -     -    -        -    -     tls      -
 /grpc.health.v1.Health/Watch                               -    -     -       -       -      -     -     -    -        -    -     tls      -
@@ -210,6 +212,16 @@ impl Stage {
                 };
                 client.call(endpoint, &message, bearer).await
             }
+            Some("Renew") => {
+                let key = KeyPair::generate().unwrap();
+                let request = CertificateParams::default()
+                    .serialize_request(&key)
+                    .unwrap();
+                let message = wire::RenewRequest {
+                    signing_request: request.der().to_vec(),
+                };
+                client.call(endpoint, &message, bearer).await
+            }
             Some("Attach") => {
                 let hello = wire::attach_request::Message::Hello(wire::Hello::default());
                 let message = wire::AttachRequest {
@@ -305,7 +317,7 @@ async fn credentials(coordinator: &Coordinator, client: Secret) -> Vec<Credentia
         .unwrap();
     let stranger = Identity {
         chain: other
-            .sign_probe(request.der(), &"fra1".parse().unwrap())
+            .sign_probe(request.der(), &"fra1".parse().unwrap(), PROBE_LIFE)
             .unwrap()
             .chain,
         key: KeyPair::from_pem(&enrolled.key.serialize_pem()).unwrap(),

@@ -14,7 +14,11 @@ use onlyhere_proto::{
     },
 };
 use prost::Message;
-use tokio::{sync::mpsc, task::JoinSet, time};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+    time,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming, transport::Channel};
@@ -58,6 +62,17 @@ impl From<Status> for AttachError {
     }
 }
 
+/// What the daemon and one of its streams tell each other.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// To the stream: finish what runs, and leave.
+    pub stop: CancellationToken,
+    /// To the stream: leave as soon as nothing runs.
+    pub leave: CancellationToken,
+    /// From the stream: the coordinator wants the certificate renewed now.
+    pub renew: Notify,
+}
+
 /// What a stream works with.
 #[derive(Clone)]
 pub struct Worker {
@@ -67,15 +82,17 @@ pub struct Worker {
     pub name: VantageName,
     /// Requests under way at once.
     pub requests: usize,
+    /// Random, of this process alone: by it the coordinator tells a restart from a copy of this probe.
+    pub instance: String,
 }
 
 impl Worker {
-    /// Attaches over `channel`, calls `attached` once the coordinator has greeted, and works until `stop` is cancelled
-    /// (then what runs is finished first) or the stream ends.
+    /// Attaches over `channel`, calls `attached` once the coordinator has greeted, and works until it is told to stop
+    /// (then what runs is finished first) or to leave, or the stream ends.
     pub async fn attach(
         &self,
         channel: Channel,
-        stop: &CancellationToken,
+        signals: &Signals,
         attached: impl FnOnce(),
     ) -> Result<(), AttachError> {
         let (outbound, waiting) = mpsc::channel(OUTBOUND);
@@ -87,6 +104,7 @@ impl Worker {
                 .source_addresses()
                 .map(ToString::to_string)
                 .collect(),
+            instance: self.instance.clone(),
         };
         // An error would mean that the receiver is gone, which is three lines below.
         let _ = outbound.send(message(ToCoordinator::Hello(hello))).await;
@@ -105,7 +123,7 @@ impl Worker {
         };
         let (inbound, welcome) = tokio::select! {
             greeted = time::timeout(GREETING, greeted) => greeted.map_err(|_| AttachError::Silent)??,
-            () = stop.cancelled() => return Ok(()),
+            () = signals.stop.cancelled() => return Ok(()),
         };
         let behind = welcome.now_us - jiff::Timestamp::now().as_microsecond();
         tracing::info!(
@@ -120,7 +138,7 @@ impl Worker {
             running: JoinSet::new(),
             cancels: HashMap::new(),
         }
-        .work(inbound, stop)
+        .work(inbound, signals)
         .await
     }
 }
@@ -138,11 +156,12 @@ impl Session<'_> {
     async fn work(
         mut self,
         mut inbound: Streaming<wire::AttachResponse>,
-        stop: &CancellationToken,
+        signals: &Signals,
     ) -> Result<(), AttachError> {
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = signals.stop.cancelled() => break,
+                () = signals.leave.cancelled(), if self.running.is_empty() => break,
                 Some(finished) = self.running.join_next() => {
                     if let Ok(key) = finished {
                         self.cancels.remove(&key);
@@ -151,6 +170,7 @@ impl Session<'_> {
                 received = inbound.message() => match received?.map(|r| r.message) {
                     Some(Some(FromCoordinator::Check(request))) => self.check(request).await,
                     Some(Some(FromCoordinator::Cancel(request))) => self.cancel(&request),
+                    Some(Some(FromCoordinator::Renew(_))) => signals.renew.notify_one(),
                     // A second greeting, or a message of a newer coordinator.
                     Some(_) => {}
                     None => return Err(AttachError::Closed),

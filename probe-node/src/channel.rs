@@ -52,7 +52,9 @@ async fn dial(
 /// TLS for an enrolled probe.
 pub(crate) fn attached_tls(identity: &Identity) -> Result<Arc<ClientConfig>, rustls::Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(identity.ca.clone())?;
+    for authority in &identity.authorities {
+        roots.add(authority.clone())?;
+    }
     let (chain, key) = identity.clone_parts();
     let mut config = ClientConfig::builder_with_provider(trust::provider())
         .with_protocol_versions(&[&TLS13])?

@@ -10,7 +10,7 @@ use std::{
 };
 
 use onlyhere_proto::{
-    VantageName,
+    Timestamp, VantageName,
     wire::{EnrolRequest, probe_service_client::ProbeServiceClient},
 };
 use rcgen::{CertificateParams, KeyPair};
@@ -28,9 +28,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     channel,
-    identity::{Identity, IdentityError, private_key},
+    identity::{Existing, Identity, IdentityError, private_key},
     join_token::JoinToken,
-    trust,
+    renew, trust,
 };
 
 /// Why a probe could not join.
@@ -61,13 +61,16 @@ pub enum EnrolError {
     Tls(#[from] rustls::Error),
 }
 
-/// Enrols with the token and stores the identity in `dir`. `name` is a wish; the coordinator decides.
+/// Enrols with the token and stores the identity in `dir`, where `existing` says what becomes of one that is there.
+/// `name` is a wish; the coordinator decides.
 pub async fn join(
     token: &JoinToken,
     name: Option<&VantageName>,
     dir: &Path,
+    existing: Existing,
 ) -> Result<Identity, EnrolError> {
-    Identity::prepare(dir)?;
+    let now = Timestamp(jiff::Timestamp::now().as_microsecond());
+    Identity::prepare(dir, existing, now)?;
     let key = KeyPair::generate()?;
     let signing_request = CertificateParams::default().serialize_request(&key)?;
     let pin = Arc::new(PinnedAuthority::new(token.ca_sha256));
@@ -92,20 +95,20 @@ pub async fn join(
         .await
         .map_err(|status| EnrolError::Refused(status.message().to_owned()))?
         .into_inner();
+    let pinned = pin
+        .authority()
+        .ok_or_else(|| EnrolError::Answer("no CA was presented".to_owned()))?;
+    let told = renew::certificates("authorities", answer.authorities);
+    let told = told.map_err(EnrolError::Answer)?;
+    let chain = renew::certificates("certificates", answer.certificate_chain);
     let identity = Identity {
         name: answer
             .name
             .parse()
             .map_err(|error| EnrolError::Answer(format!("{error}")))?,
         coordinator: token.address.clone(),
-        ca: pin
-            .authority()
-            .ok_or_else(|| EnrolError::Answer("no CA was presented".to_owned()))?,
-        chain: answer
-            .certificate_chain
-            .into_iter()
-            .map(Into::into)
-            .collect(),
+        authorities: if told.is_empty() { vec![pinned] } else { told },
+        chain: chain.map_err(EnrolError::Answer)?,
         key: private_key(key.serialize_der()),
     };
     // Refuses a certificate for another key.

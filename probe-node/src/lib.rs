@@ -8,7 +8,8 @@
 //!
 //! What strangers' bytes are read as can be seen without a socket: [`untrusted`].
 //!
-//! The daemon around it: `enrol` gets a certificate, `attach` keeps the stream to the coordinator.
+//! The daemon around it: `enrol` gets a certificate, `renew` a new one before it ends, `attach` keeps the stream to the
+//! coordinator.
 
 pub mod attach;
 mod authoritative;
@@ -33,6 +34,7 @@ mod probe;
 mod prober;
 mod proxy;
 mod redirect;
+mod renew;
 mod resolve;
 pub mod resolvers;
 mod tell;
@@ -41,6 +43,7 @@ pub mod trust;
 mod turns;
 pub mod untrusted;
 pub mod user_agent;
+mod validity;
 mod visit;
 mod way;
 

@@ -23,7 +23,7 @@ use onlyhere_probe_node::{
     attach::Worker,
     daemon::Attachment,
     enrol::{self, EnrolError},
-    identity::Identity,
+    identity::{Existing, Identity},
     join_token::JoinToken,
 };
 use onlyhere_proto::{CheckRequest, Observation, Outcome, wire};
@@ -103,6 +103,20 @@ impl Line {
 struct Port {
     authority: Arc<CertifiedIssuer<'static, KeyPair>>,
     attached: mpsc::Sender<Line>,
+    renewals_to_refuse: Arc<AtomicUsize>,
+}
+
+impl Port {
+    fn sign(&self, signing_request: Vec<u8>) -> Vec<Vec<u8>> {
+        let wish = CertificateSigningRequestDer::from(signing_request);
+        let wish = CertificateSigningRequestParams::from_der(&wish).unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![SanType::URI("onlyhere://probe/fra1".try_into().unwrap())];
+        let leaf = params
+            .signed_by(&wish.public_key, &*self.authority)
+            .unwrap();
+        vec![leaf.der().to_vec(), self.authority.der().to_vec()]
+    }
 }
 
 #[tonic::async_trait]
@@ -115,20 +129,33 @@ impl ProbeService for Port {
         if request.secret != SECRET {
             return Err(Status::unauthenticated("the join token is used up"));
         }
-        let wish = CertificateSigningRequestDer::from(request.signing_request);
-        let wish = CertificateSigningRequestParams::from_der(&wish).unwrap();
-        let mut params = CertificateParams::default();
-        params.subject_alt_names = vec![SanType::URI("onlyhere://probe/fra1".try_into().unwrap())];
-        let leaf = params
-            .signed_by(&wish.public_key, &*self.authority)
-            .unwrap();
         Ok(Response::new(wire::EnrolResponse {
             name: if request.name.is_empty() {
                 "fra1".into()
             } else {
                 request.name
             },
-            certificate_chain: vec![leaf.der().to_vec(), self.authority.der().to_vec()],
+            certificate_chain: self.sign(request.signing_request),
+            authorities: Vec::new(),
+        }))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<wire::RenewRequest>,
+    ) -> Result<Response<wire::RenewResponse>, Status> {
+        let refused =
+            self.renewals_to_refuse
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                    left.checked_sub(1)
+                });
+        if refused.is_ok() {
+            return Err(Status::internal("not now"));
+        }
+        let new = authority("The next CA").der().to_vec();
+        Ok(Response::new(wire::RenewResponse {
+            certificate_chain: self.sign(request.into_inner().signing_request),
+            authorities: vec![new, self.authority.der().to_vec()],
         }))
     }
 
@@ -169,6 +196,7 @@ struct Coordinator {
     address: SocketAddr,
     authority: Arc<CertifiedIssuer<'static, KeyPair>>,
     lines: mpsc::Receiver<Line>,
+    renewals_to_refuse: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -187,9 +215,11 @@ impl Coordinator {
         let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (attached, lines) = mpsc::channel(8);
+        let renewals_to_refuse = Arc::new(AtomicUsize::new(0));
         let port = Port {
             authority: authority.clone(),
             attached,
+            renewals_to_refuse: renewals_to_refuse.clone(),
         };
         let acceptor = TlsAcceptor::from(Arc::new(tls(&authority)));
         let service = Routes::new(ProbeServiceServer::new(port)).prepare();
@@ -212,6 +242,7 @@ impl Coordinator {
             address,
             authority,
             lines,
+            renewals_to_refuse,
             task,
         }
     }
@@ -234,6 +265,7 @@ impl Coordinator {
                 assert_eq!(hello.version, env!("CARGO_PKG_VERSION"));
                 assert!(hello.capabilities.contains(&"error_queue".to_owned()));
                 assert_eq!(hello.source_addresses, ["127.0.0.7"]);
+                assert_eq!(hello.instance, "one-process");
             }
             other => panic!("no greeting: {other:?}"),
         }
@@ -285,7 +317,9 @@ async fn run(coordinator: &Coordinator, ground: &Ground, requests: usize) -> Run
     let dir = ground.directory().join("data");
     let identity = match Identity::load(&dir) {
         Ok(identity) => identity,
-        Err(_) => enrol::join(&coordinator.token(), None, &dir).await.unwrap(),
+        Err(_) => enrol::join(&coordinator.token(), None, &dir, Existing::Keep)
+            .await
+            .unwrap(),
     };
     let worker = Worker {
         prober: Prober::new(ProberSettings {
@@ -295,8 +329,9 @@ async fn run(coordinator: &Coordinator, ground: &Ground, requests: usize) -> Run
         .unwrap(),
         name: identity.name.clone(),
         requests,
+        instance: "one-process".to_owned(),
     };
-    let attachment = Attachment::new(&identity, worker).unwrap();
+    let attachment = Attachment::new(dir, identity, worker).unwrap();
     let stop = CancellationToken::new();
     let ready = Arc::new(AtomicUsize::new(0));
     let task = tokio::spawn({
@@ -305,7 +340,7 @@ async fn run(coordinator: &Coordinator, ground: &Ground, requests: usize) -> Run
             let count = || {
                 ready.fetch_add(1, Ordering::SeqCst);
             };
-            attachment.keep(&stop, count).await;
+            attachment.keep(&stop, count).await.unwrap();
         }
     });
     Running { stop, ready, task }
@@ -317,13 +352,13 @@ async fn a_token_becomes_an_identity_once() {
     let ground = Ground::new();
     let dir = ground.directory().join("data");
     let wish = "ams1".parse().unwrap();
-    let joined = enrol::join(&coordinator.token(), Some(&wish), &dir)
+    let joined = enrol::join(&coordinator.token(), Some(&wish), &dir, Existing::Keep)
         .await
         .unwrap();
     assert_eq!(joined.name, wish);
-    assert_eq!(joined.ca, *coordinator.authority.der());
+    assert_eq!(joined.authorities, [coordinator.authority.der().clone()]);
     assert_eq!(Identity::load(&dir).unwrap().chain, joined.chain);
-    let again = enrol::join(&coordinator.token(), None, &dir)
+    let again = enrol::join(&coordinator.token(), None, &dir, Existing::Keep)
         .await
         .unwrap_err();
     assert!(
@@ -332,6 +367,48 @@ async fn a_token_becomes_an_identity_once() {
             .contains("already holds the identity `ams1`"),
         "{again}"
     );
+    let replaced = enrol::join(&coordinator.token(), None, &dir, Existing::Replace)
+        .await
+        .unwrap();
+    assert_eq!(Identity::load(&dir).unwrap().chain, replaced.chain);
+    assert_eq!(Identity::load(&dir).unwrap().name.as_str(), "fra1");
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_when_the_coordinator_asks_and_the_probe_attaches_with_it() {
+    let mut coordinator = Coordinator::start().await;
+    coordinator.renewals_to_refuse.store(1, Ordering::SeqCst);
+    let ground = Ground::new();
+    let dir = ground.directory().join("data");
+    let probe = run(&coordinator, &ground, 8).await;
+    let mut line = coordinator.line().await;
+    let old = Identity::load(&dir).unwrap();
+    // What runs is not broken off for it.
+    let server = silent().await;
+    line.check(&request(&format!("http://127.0.0.1:{}/", server.port())))
+        .await;
+    line.order(ToProbe::Renew(wire::RenewOrder {})).await;
+    let all = line.answers_to(7).await;
+    assert_eq!(ground::stages(&all), ["tcp ok", "http timeout"]);
+    let began = Instant::now();
+    while coordinator.renewals_to_refuse.load(Ordering::SeqCst) > 0 {
+        assert!(began.elapsed() < SOON, "it does not renew");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // That was refused once, and of a certificate that holds for centuries the next try comes after an hour; but over a
+    // new stream the coordinator asks again.
+    drop(line);
+    let line = coordinator.line().await;
+    line.order(ToProbe::Renew(wire::RenewOrder {})).await;
+    let mut line = coordinator.line().await;
+    line.check(&request("tcp://127.0.0.1:9")).await;
+    assert_eq!(ground::stages(&line.answers_to(7).await), ["tcp refused"]);
+    let new = Identity::load(&dir).unwrap();
+    assert_ne!(new.key, old.key);
+    assert_ne!(new.chain, old.chain);
+    assert_eq!(new.authorities.len(), 2);
+    assert_eq!(new.authorities[1], *coordinator.authority.der());
+    probe.stopped().await;
 }
 
 #[tokio::test]
@@ -341,7 +418,9 @@ async fn the_secret_is_shown_to_nobody_but_the_coordinator_that_made_the_token()
     let dir = ground.directory().join("data");
     let mut token = coordinator.token();
     token.ca_sha256 = Sha256::digest(authority("Somebody else").der()).into();
-    let error = enrol::join(&token, None, &dir).await.unwrap_err();
+    let error = enrol::join(&token, None, &dir, Existing::Keep)
+        .await
+        .unwrap_err();
     assert!(matches!(error, EnrolError::Unreachable { .. }), "{error}");
     assert!(
         error
@@ -368,7 +447,9 @@ async fn the_secret_is_shown_to_nobody_but_the_coordinator_that_made_the_token()
     let server = Server::https(both, "").await;
     let mut token = coordinator.token();
     token.address = server.address.to_string();
-    let error = enrol::join(&token, None, &dir).await.unwrap_err();
+    let error = enrol::join(&token, None, &dir, Existing::Keep)
+        .await
+        .unwrap_err();
     assert!(matches!(error, EnrolError::Unreachable { .. }), "{error}");
 }
 
@@ -379,7 +460,7 @@ async fn a_used_token_and_an_absent_coordinator_are_said_in_a_sentence() {
     let dir = ground.directory().join("data");
     let mut token = coordinator.token();
     token.secret = "used".into();
-    let error = enrol::join(&token, None, &dir)
+    let error = enrol::join(&token, None, &dir, Existing::Keep)
         .await
         .unwrap_err()
         .to_string();
@@ -389,7 +470,7 @@ async fn a_used_token_and_an_absent_coordinator_are_said_in_a_sentence() {
         .local_addr()
         .unwrap();
     token.address = closed.to_string();
-    let error = enrol::join(&token, None, &dir)
+    let error = enrol::join(&token, None, &dir, Existing::Keep)
         .await
         .unwrap_err()
         .to_string();
@@ -590,9 +671,14 @@ async fn a_coordinator_that_falls_silent_is_noticed() {
     let between = carrier(coordinator.address, still.clone()).await;
     let mut token = coordinator.token();
     token.address = between.address.to_string();
-    enrol::join(&token, None, &ground.directory().join("data"))
-        .await
-        .unwrap();
+    enrol::join(
+        &token,
+        None,
+        &ground.directory().join("data"),
+        Existing::Keep,
+    )
+    .await
+    .unwrap();
     let probe = run(&coordinator, &ground, 8).await;
     let _line = coordinator.line().await;
     still.cancel();

@@ -56,6 +56,44 @@ fn running_without_an_identity_is_said_with_what_to_do() {
     assert!(text(&output.stderr).contains("run `onlyhere-probe join TOKEN` first"));
 }
 
+/// An identity as it lies in a data directory, whose certificate ended at the end of 2025.
+fn expired(dir: &std::path::Path) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.not_before = rcgen::date_time_ymd(2025, 12, 24);
+    params.not_after = rcgen::date_time_ymd(2025, 12, 31);
+    let pem = params.self_signed(&key).unwrap().pem();
+    std::fs::write(dir.join("identity.pem"), key.serialize_pem() + &pem).unwrap();
+    std::fs::write(dir.join("ca.pem"), pem).unwrap();
+    let belonging = "name = 'fra1'\ncoordinator = '127.0.0.1:9'\n";
+    std::fs::write(dir.join("probe.toml"), belonging).unwrap();
+}
+
+#[test]
+fn a_probe_whose_certificate_has_expired_ends_with_4_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    expired(dir.path());
+    let data_dir = dir.path().to_str().unwrap();
+    let output = probe(&["run", "--data-dir", data_dir]);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert_eq!(told.trim_end().lines().count(), 1, "{told}");
+    for part in [
+        "the certificate of `fra1` expired at 2025-12-31T00:00:01.000Z (it is 2",
+        "on the coordinator run `onlyhere-coordinator token create --kind probe --name fra1`",
+        &format!("here `onlyhere-probe join TOKEN --data-dir {data_dir}`"),
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let doctor = text(&probe(&["doctor", "--data-dir", data_dir]).stdout);
+    let line = doctor.lines().find(|line| line.starts_with("identity"));
+    let line = line.expect(&doctor);
+    assert!(
+        line.contains("--") && line.contains("certificate until 2025-12-31T00:00:01.000Z"),
+        "{line}"
+    );
+}
+
 #[test]
 fn a_check_says_what_it_saw_as_text_and_as_json() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

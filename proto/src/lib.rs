@@ -36,7 +36,7 @@ pub use special::{embedded_ipv4, special_range};
 pub use symptom::{Symptom, UnknownSymptom};
 pub use target::{Host, InvalidTarget, Layer, RecordType, Target};
 pub use time::{Micros, Timestamp};
-pub use vantage::{InvalidVantageName, Vantage, VantageClass, VantageName};
+pub use vantage::{InvalidVantageName, Vantage, VantageClass, VantageName, line_of};
 
 /// Generated from the schema; for gRPC services and conversions only.
 #[allow(missing_docs, clippy::all, unreachable_pub)]

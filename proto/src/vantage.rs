@@ -125,6 +125,17 @@ pub struct Vantage {
     pub source_addresses: Vec<IpAddr>,
 }
 
+/// The line that an address is seen to belong to from outside: an IPv4 address itself, the first of an IPv6 /64.
+pub fn line_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let network = u128::from(address) >> 64 << 64;
+            IpAddr::V6(network.into())
+        }
+        v4 => v4,
+    }
+}
+
 impl Vantage {
     /// A vantage of which nothing but the name is known.
     pub fn named(id: VantageName) -> Self {
@@ -144,8 +155,7 @@ impl Vantage {
     /// Whether both are seen from outside as one: the same IPv4 address, or addresses of one IPv6 /64.
     pub fn same_line(&self, other: &Self) -> bool {
         match (self.public_address, other.public_address) {
-            (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) => a == b,
-            (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) => a.segments()[..4] == b.segments()[..4],
+            (Some(a), Some(b)) => line_of(a) == line_of(b),
             _ => false,
         }
     }

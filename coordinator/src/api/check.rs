@@ -279,7 +279,8 @@ impl Session {
         history: History,
     ) -> Result<(Check, Option<Arc<Line>>), Status> {
         let fleet = self.api.fleet.vantages();
-        let caller = plan::locate(self.address, &fleet);
+        let located = self.address.map(|address| self.api.geo.locate(address));
+        let caller = plan::locate(self.address, &fleet, &located.unwrap_or_default());
         let is_vantage = question.local.is_some();
         let most = self.token.limits.vantages;
         let most = most.map_or(limits::VANTAGES, |most| most.get() as usize);
@@ -354,6 +355,8 @@ impl Session {
                     check_id: check.to_string(),
                     request,
                 }),
+                // A caller has no certificate.
+                Order::Renew => return true,
             })
         })
     }

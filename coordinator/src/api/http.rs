@@ -1,5 +1,7 @@
 //! Plain HTTP beside gRPC: health for load balancers, vantages and reports as JSON. Errors are RFC 9457 problem documents.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Extension, Json, Router,
     extract::{Path, State},
@@ -8,7 +10,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
-use onlyhere_proto::{CheckId, Report, Vantage};
+use onlyhere_proto::{CheckId, Report, Vantage, VantageName};
 use serde::Serialize;
 
 use super::{
@@ -16,7 +18,12 @@ use super::{
     access::{Access, guard_grpc, guard_http},
     problem::Problem,
 };
-use crate::tokens::{Scope, Token};
+use crate::{
+    clock,
+    fleet::sighting::remarks_of_all,
+    store::StoreError,
+    tokens::{Scope, Token},
+};
 
 /// One HTTP route.
 #[derive(Debug, Clone, Copy)]
@@ -76,12 +83,27 @@ async fn ready(State(api): State<Api>) -> (StatusCode, &'static str) {
 #[derive(Serialize)]
 struct Vantages {
     vantages: Vec<Vantage>,
+    /// What is odd about enrolled probes, for admins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remarks: Option<BTreeMap<VantageName, Vec<String>>>,
 }
 
-async fn vantages(State(api): State<Api>) -> Json<Vantages> {
-    Json(Vantages {
+async fn vantages(
+    State(api): State<Api>,
+    Extension(token): Extension<Token>,
+) -> Result<Json<Vantages>, Problem> {
+    let remarks = if token.may(Scope::ReadAll) {
+        let names = api.store.probes().await.map_err(unreadable)?;
+        let mut remarks = remarks_of_all(&names, clock::now());
+        remarks.retain(|_, remarks| !remarks.is_empty());
+        Some(remarks)
+    } else {
+        None
+    };
+    Ok(Json(Vantages {
         vantages: api.fleet.vantages(),
-    })
+        remarks,
+    }))
 }
 
 async fn report(
@@ -93,11 +115,7 @@ async fn report(
         .parse()
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{error}")))?;
     let may_read = |token: &Token, owner: &str| token.may(Scope::ReadAll) || token.id == owner;
-    let found = api.store.report(&check).await.map_err(|error| {
-        tracing::error!(%error, "a report cannot be read");
-        let says = "the coordinator cannot read its store; its log says why";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, says.into())
-    })?;
+    let found = api.store.report(&check).await.map_err(unreadable)?;
     match found {
         Some((owner, report)) if may_read(&token, &owner) => Ok(Json(report)),
         // Whether another client's check exists is nobody's business.
@@ -106,6 +124,12 @@ async fn report(
             format!("no finished check {check} is known"),
         )),
     }
+}
+
+fn unreadable(error: StoreError) -> Problem {
+    tracing::error!(%error, "the store cannot be read");
+    let says = "the coordinator cannot read its store; its log says why";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, says.into())
 }
 
 async fn not_found(headers: HeaderMap) -> Response {

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    audit::Audit, config::Config, fleet::Fleet, store::Store, tokens::Tokens, turns::Room,
+    audit::Audit, config::Config, fleet::Fleet, geo::Geo, store::Store, tokens::Tokens, turns::Room,
 };
 
 pub use self::http::{ROUTES, Route, routes};
@@ -33,6 +33,8 @@ pub struct Api {
     pub config: Arc<Config>,
     /// Who is attached.
     pub fleet: Arc<Fleet>,
+    /// Where addresses are.
+    pub geo: Arc<Geo>,
     /// Who may ask.
     pub tokens: Arc<Tokens>,
     /// Reports.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use onlyhere_proto::{Timestamp, limits};
 
-use super::{CommandError, Settings, token::parse_duration, with_store};
+use super::{CommandError, Settings, with_store};
 use crate::{
     audit::{Event, Filter},
     clock,
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct AuditArguments {
     /// How far back, such as 30m, 24h or 7d [default: as far as there is].
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_duration)]
     since: Option<Duration>,
     /// How many lines, the latest.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
@@ -42,6 +42,7 @@ impl AuditArguments {
             .map(|time| Timestamp(clock::now().0.saturating_sub(back(time))));
         let filter = Filter {
             since,
+            act: None,
             limit: self.limit,
         };
         let events = with_store(&self.settings, async |store| {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod ca;
 mod probe;
 mod serve;
 mod token;
@@ -58,6 +59,9 @@ enum Command {
     Backup(backup::Backup),
     /// Bring back a backup; what is there is kept under another name.
     Restore(backup::Restore),
+    /// The certificate authority under which probes attach.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// The settings in force.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -146,6 +150,7 @@ impl Arguments {
             Command::Audit(arguments) => arguments.run(),
             Command::Backup(arguments) => arguments.run(),
             Command::Restore(arguments) => arguments.run(),
+            Command::Ca(command) => command.run(),
             Command::Config(ConfigCommand::Check(settings)) => {
                 settings.load()?;
                 println!("the settings are in order");

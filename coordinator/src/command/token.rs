@@ -10,7 +10,7 @@ use onlyhere_proto::{Timestamp, VantageClass, VantageName};
 
 use super::{CommandError, Settings, with_store};
 use crate::{
-    audit::By,
+    audit::{Act, By, Event, Filter},
     clock,
     config::Config,
     identity::Authority,
@@ -19,6 +19,9 @@ use crate::{
         ADMIN, CLIENT, HostSuffix, JoinToken, Limit, Limits, Scope, Token, TokenKind, Tokens,
     },
 };
+
+/// Refused joins that are looked at for a list of tokens, the latest.
+const REFUSALS: u32 = 10_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
@@ -71,7 +74,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     uses: Option<u32>,
     /// How long it can be used, such as 30m, 24h or 7d [default: 24h for probes, without end for others].
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = clock::parse_duration)]
     expires: Option<Duration>,
     #[command(flatten)]
     settings: Settings,
@@ -92,7 +95,6 @@ impl TokenCommand {
 
 /// Hosts that one token may be limited to.
 const HOSTS: usize = 32;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Create {
     fn run(self) -> Result<(), CommandError> {
@@ -103,7 +105,7 @@ impl Create {
         let now = clock::now();
         let (token, secret) = Token::generate(self.kind, self.name, now);
         let uses = self.uses.or(is_probe.then_some(1));
-        let expires = self.expires.or(is_probe.then_some(DAY));
+        let expires = self.expires.or(is_probe.then_some(clock::DAY));
         let token = Token {
             place: Place {
                 region: self.region,
@@ -224,27 +226,15 @@ fn outward_address(listen: SocketAddr) -> Option<SocketAddr> {
     ))
 }
 
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "a time is a number and a unit (s, m, h, d), as in 30m, 24h or 7d".to_owned();
-    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
-    let (number, unit) = text.split_at(at);
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    match number.checked_mul(seconds) {
-        Some(total @ 1..=3_153_600_000) => Ok(Duration::from_secs(total)),
-        _ => Err("a time is from a second to a hundred years".into()),
-    }
-}
-
 fn list(settings: &Settings) -> Result<(), CommandError> {
-    let tokens = with_store(settings, async |store| {
-        Ok(Tokens::new(store).list().await?)
+    let refusals = Filter {
+        since: None,
+        act: Some(Act::JoinRefused),
+        limit: REFUSALS,
+    };
+    let (tokens, refused) = with_store(settings, async |store| {
+        let refused = store.audit(&refusals).await?;
+        Ok((Tokens::new(store).list().await?, refused))
     })?;
     let now = clock::now();
     println!(
@@ -258,10 +248,11 @@ fn list(settings: &Settings) -> Result<(), CommandError> {
         let expires = token
             .expires_at
             .map_or("never".into(), |end| end.to_string());
-        let state = match token.usable(now) {
+        let mut state = match token.usable(now) {
             Ok(()) => "good".to_owned(),
             Err(refused) => refused.label().to_owned(),
         };
+        state.push_str(&misused(&token, &refused));
         println!(
             "{:<11} {:<7} {:<20} {uses:<10} {expires:<25} {:<20} {:<30} {state}",
             token.id,
@@ -289,6 +280,24 @@ fn joined(words: impl Iterator<Item = String>) -> String {
     }
 }
 
+/// Who was turned away with this token: it may be in the wrong hands. `refused` has the latest first.
+fn misused(token: &Token, refused: &[Event]) -> String {
+    let title = format!("token {}", token.title());
+    let mine: Vec<&Event> = refused
+        .iter()
+        .filter(|event| event.subject == title)
+        .collect();
+    let Some(latest) = mine.first() else {
+        return String::new();
+    };
+    let from = latest
+        .by
+        .from
+        .map_or("an unknown address".into(), |from| from.to_string());
+    let (count, at) = (mine.len(), latest.at);
+    format!("; {count} refused with it, the last from {from} at {at}")
+}
+
 fn revoke(id_or_name: &str, settings: &Settings) -> Result<(), CommandError> {
     let revoke = async |store| {
         Ok(Tokens::new(store)
@@ -309,26 +318,6 @@ fn revoke(id_or_name: &str, settings: &Settings) -> Result<(), CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_a_unit() {
-        assert_eq!(parse_duration("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("24h"), Ok(DAY));
-        assert_eq!(parse_duration("7d"), Ok(7 * DAY));
-        for wrong in [
-            "",
-            "24",
-            "h",
-            "1w",
-            "-1h",
-            "0s",
-            "1.5h",
-            "99999999999999999999d",
-            "9999999999999d",
-        ] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn the_token_carries_the_address_that_is_set() {

@@ -6,6 +6,7 @@ mod sources;
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use figment::{Figment, providers::Serialized};
@@ -13,7 +14,11 @@ use ipnet::IpNet;
 use onlyhere_proto::{Host, Target, limits};
 use serde::{Deserialize, Serialize};
 
-use crate::store::{Retention, sqlite};
+use crate::{
+    clock,
+    identity::PROBE_LIFE,
+    store::{Retention, sqlite},
+};
 
 pub use api_tls::{Acme, ApiTls};
 
@@ -61,6 +66,8 @@ pub struct Probes {
     /// `HOST:PORT` under which probes reach it; join tokens carry it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advertise: Option<String>,
+    /// How long a probe's certificate holds; it is renewed when two thirds are over.
+    pub certificate_life: CertificateLife,
 }
 
 /// `[api]`
@@ -108,7 +115,7 @@ pub struct Bus {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Geo {
-    /// None can be read yet.
+    /// Files in the MaxMind DB format; the first that knows a thing says it.
     pub mmdb: Vec<PathBuf>,
 }
 
@@ -117,6 +124,7 @@ impl Default for Probes {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 7443)),
             advertise: None,
+            certificate_life: CertificateLife(PROBE_LIFE),
         }
     }
 }
@@ -145,6 +153,29 @@ impl Default for Bus {
         Self {
             url: "local".into(),
         }
+    }
+}
+
+/// How long a probe's certificate holds, written as 7d or 12h.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CertificateLife(pub Duration);
+
+impl TryFrom<String> for CertificateLife {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let life = clock::parse_duration(&text)?;
+        if !(Duration::from_secs(5)..=366 * clock::DAY).contains(&life) {
+            return Err("a probe's certificate holds from 5s to 366d".into());
+        }
+        Ok(Self(life))
+    }
+}
+
+impl From<CertificateLife> for String {
+    fn from(life: CertificateLife) -> Self {
+        clock::show_duration(life.0)
     }
 }
 
@@ -296,12 +327,6 @@ impl Config {
                 "bus.url is `{}`, but this version runs as a single coordinator: leave bus.url out",
                 self.bus.url
             ));
-        }
-        if !self.geo.mmdb.is_empty() {
-            return refuse(
-                "geo.mmdb is set, but this version reads no address databases: leave geo.mmdb out"
-                    .into(),
-            );
         }
         if self.dns.resolvers.len() > limits::RESOLVERS {
             return refuse(format!(
@@ -644,9 +669,14 @@ mod tests {
                 "runs as a single coordinator",
             ),
             (
-                "[geo]\nmmdb = ['a.mmdb']",
+                "[probes]\ncertificate_life = 'long'",
                 &[],
-                "reads no address databases",
+                "c.toml: probes.certificate_life: a time is a number and a unit",
+            ),
+            (
+                "[probes]\ncertificate_life = '1s'",
+                &[],
+                "c.toml: probes.certificate_life: a probe's certificate holds from 5s to 366d",
             ),
             (
                 "[probes]\nadvertise = 'c.example'",

@@ -10,6 +10,7 @@ use onlyhere_proto::{CheckId, CheckRequest, Vantage, VantageName};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ledger, answers::Offence};
+use crate::identity::Peer;
 
 /// What a vantage is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Order {
     Check(Box<CheckRequest>),
     /// Stop trying that.
     Cancel(CheckId, u32),
+    /// Renew the certificate now.
+    Renew,
 }
 
 /// Why a line is ended from our side.
@@ -29,9 +32,20 @@ pub enum End {
     /// It misbehaved.
     #[error("cut off: {0}")]
     Offence(#[from] Offence),
-    /// It is no longer on the roll, or with another key.
+    /// It is no longer on the roll.
     #[error("not enrolled any more")]
     StruckOff,
+    /// Its name stands on the roll with another key.
+    #[error(
+        "its key was replaced: it was enrolled anew, or somebody else has renewed its certificate"
+    )]
+    OtherKey,
+    /// The CA that signed its certificate is trusted no more.
+    #[error("its certificate is of a CA that was retired")]
+    Retired,
+    /// Its certificate is over.
+    #[error("its certificate has expired")]
+    Expired,
     /// The vantage has gone by itself.
     #[error("the stream was closed")]
     Closed,
@@ -46,7 +60,7 @@ type SendOrder = Box<dyn Fn(Order) -> bool + Send + Sync>;
 pub struct Line {
     vantage: Vantage,
     source_addresses: OnceLock<Vec<IpAddr>>,
-    key_sha256: Option<String>,
+    peer: Option<Peer>,
     ledger: Mutex<Ledger>,
     send: SendOrder,
     ended: CancellationToken,
@@ -59,7 +73,7 @@ impl Line {
         Self {
             vantage,
             source_addresses: OnceLock::new(),
-            key_sha256: None,
+            peer: None,
             ledger: Mutex::default(),
             send: Box::new(send),
             ended: CancellationToken::new(),
@@ -67,17 +81,27 @@ impl Line {
         }
     }
 
-    /// The same, opened with a probe's key (SHA-256 of its SubjectPublicKeyInfo, hexadecimal).
-    pub fn with_key(self, key_sha256: String) -> Self {
+    /// The same, opened with a probe's certificate.
+    pub fn of_probe(self, peer: Peer) -> Self {
         Self {
-            key_sha256: Some(key_sha256),
+            peer: Some(peer),
             ..self
         }
     }
 
-    /// The key it was opened with; the caller has none.
+    /// The certificate it was opened with; the caller has none.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// The key of that, SHA-256 of its SubjectPublicKeyInfo, hexadecimal.
     pub fn key_sha256(&self) -> Option<&str> {
-        self.key_sha256.as_deref()
+        self.peer.as_ref().map(|peer| peer.key_sha256.as_str())
+    }
+
+    /// The address it was opened from.
+    pub fn public_address(&self) -> Option<IpAddr> {
+        self.vantage.public_address
     }
 
     /// Whose line it is.
@@ -112,6 +136,11 @@ impl Line {
     /// Withdraws a request. When the queue is full the vantage does a little work in vain.
     pub fn cancel(&self, check: &CheckId, request: u32) {
         let _ = (self.send)(Order::Cancel(check.clone(), request));
+    }
+
+    /// Sends an order that is no request; one that does not fit into the queue is lost.
+    pub fn order(&self, order: Order) {
+        let _ = (self.send)(order);
     }
 
     /// Ends the line from our side; the first reason counts.

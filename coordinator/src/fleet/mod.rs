@@ -5,23 +5,32 @@
 //! believed there is the check's own business ([`crate::collect`]).
 
 mod answers;
+mod enrolment;
+mod instances;
 mod ledger;
 mod line;
+mod notices;
 pub mod roll;
 mod service;
+mod session;
+pub mod sighting;
+mod watch;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use onlyhere_proto::{CheckId, Observation, Vantage, VantageName};
+use onlyhere_proto::{CheckId, Observation, Vantage, VantageName, line_of};
 use tokio::sync::mpsc;
 
 pub use answers::{Answers, Offence};
 pub use ledger::{Judgement, Ledger, RequestKey};
 pub use line::{End, Line, Order};
-pub use service::{ProbePort, watch_roll};
+pub use notices::Notices;
+pub use service::ProbePort;
+pub use watch::{watch_certificates, watch_roll};
 
 /// Answers that may wait for one check. What comes on top is dropped: the check's deadlines make up for it.
 const WAITING: usize = 1_024;
@@ -84,6 +93,23 @@ impl Fleet {
     /// The line of an attached probe.
     pub fn line(&self, name: &VantageName) -> Option<Arc<Line>> {
         hold(&self.attached).get(name).cloned()
+    }
+
+    /// Sends an order to the lines that `meant` wants to have it.
+    pub fn order(&self, order: Order, meant: impl Fn(&Line) -> bool) {
+        for line in hold(&self.attached).values().filter(|line| meant(line)) {
+            line.order(order.clone());
+        }
+    }
+
+    /// Other attached probes that are seen from outside as one with `address`.
+    pub fn beside(&self, name: &VantageName, address: IpAddr) -> Vec<VantageName> {
+        let here = Some(line_of(address));
+        let attached = hold(&self.attached);
+        let beside = attached
+            .iter()
+            .filter(|(other, line)| *other != name && line.public_address().map(line_of) == here);
+        beside.map(|(other, _)| other.clone()).collect()
     }
 
     /// Ends every line whose probe `keep` does not want any more.

@@ -2,6 +2,8 @@
 //!
 //! Who is struck off, or enrolled anew with another key, cannot attach any more, whatever certificate it still holds.
 
+mod keys;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use onlyhere_proto::{Timestamp, VantageName};
@@ -10,10 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     audit::{Act, By, Event},
     clock,
+    fleet::sighting::Sighting,
     place::Place,
     store::{Change, Committed, Revocation, Store, StoreError},
     tokens::Token,
 };
+
+pub use keys::{Certificate, Next, NotAdmitted, Standing};
 
 /// Probes of one coordinator at most.
 const LONGEST: usize = 20_000;
@@ -32,6 +37,15 @@ pub struct Enrolled {
     pub enrolled_at: Timestamp,
     /// With which token.
     pub token: String,
+    /// The key's certificate; none: of version 0.1.
+    #[serde(default)]
+    pub certificate: Option<Certificate>,
+    /// A renewal that has not been shown yet.
+    #[serde(default)]
+    pub next: Option<Next>,
+    /// Where it was when it last attached.
+    #[serde(default)]
+    pub seen: Option<Sighting>,
 }
 
 /// All enrolled probes.
@@ -124,17 +138,21 @@ impl Roll {
                 return Ok(false);
             };
             let act = Event::new(Act::ProbeRevoked, by.clone(), name.as_str(), "");
-            let revocation = Revocation {
-                key_sha256: was.key_sha256.clone(),
-                probe: name.clone(),
-                at: clock::now(),
+            let at = clock::now();
+            let revoke = |key: &str| {
+                Change::Revocation(Revocation {
+                    key_sha256: key.to_owned(),
+                    probe: name.clone(),
+                    at,
+                })
             };
+            let mut changes: Vec<Change> = was.keys().map(revoke).collect();
             let struck = Change::Probe {
                 name: name.clone(),
                 was: Some(was),
                 now: None,
             };
-            let changes = vec![struck, Change::Revocation(revocation), Change::Audit(act)];
+            changes.extend([struck, Change::Audit(act)]);
             if self.store.commit(changes).await? == Committed::Done {
                 return Ok(true);
             }
@@ -199,6 +217,9 @@ mod tests {
             key_sha256: "00".into(),
             enrolled_at: Timestamp(0),
             token: "t".into(),
+            certificate: None,
+            next: None,
+            seen: None,
         }
     }
 

@@ -42,7 +42,7 @@ use self::{
     call::{Shared as SharedActivity, Watched},
     doors::{Doors, Entered},
 };
-use crate::identity::{Peer, acme::CHALLENGE};
+use crate::identity::{Peer, Refusals, acme::CHALLENGE};
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADERS: Duration = Duration::from_secs(10);
@@ -77,7 +77,7 @@ pub struct Port {
     /// Bound already.
     pub listener: TcpListener,
     /// None: plain.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<TlsSource>,
     /// For connections without a client certificate.
     pub router: Router,
     /// For connections of enrolled probes, and how many of them at most.
@@ -103,6 +103,9 @@ pub struct Bounds {
     pub patience: Patience,
 }
 
+/// TLS as it is to be at the next handshake: certificates are replaced while a port serves.
+pub type TlsSource = Box<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
 /// When a port stops.
 #[derive(Clone, Default)]
 pub struct Stop {
@@ -116,7 +119,8 @@ pub struct Stop {
 
 struct Shared {
     name: &'static str,
-    tls: Option<TlsAcceptor>,
+    tls: Option<TlsSource>,
+    refusals: Refusals,
     router: Router,
     probes: Option<(Router, Arc<Semaphore>)>,
     bounds: Bounds,
@@ -129,7 +133,8 @@ pub async fn serve(port: Port, stop: Stop) {
     let doors = Doors::new(port.bounds.strangers, port.bounds.per_address);
     let shared = Arc::new(Shared {
         name: port.name,
-        tls: port.tls.map(TlsAcceptor::from),
+        tls: port.tls,
+        refusals: Refusals::default(),
         router: port.router,
         probes: port
             .probes
@@ -188,12 +193,10 @@ impl Shared {
         let Some(tls) = &self.tls else {
             return self.requests(stream, connection, &self.router).await;
         };
+        let tls = TlsAcceptor::from(tls());
         let stream = match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => {
-                tracing::debug!(port = self.name, %remote, %error, "handshake failed");
-                return;
-            }
+            Ok(Err(error)) => return self.refusals.note(connection.remote, &error),
             Err(_) => return,
         };
         // The authority wanted no more than this handshake (RFC 8737, 3).

@@ -12,9 +12,10 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use hyper_util::rt::TokioIo;
 use onlyhere_coordinator::{
     Listeners,
-    audit::By,
+    audit::{Act, By, Event, Filter},
     clock,
     config::Config,
+    fleet::roll::Roll,
     identity::{Authority, SERVER_NAME},
     place::Place,
     serve,
@@ -128,6 +129,25 @@ impl Coordinator {
         store::open(&url, self.data_dir()).await.unwrap()
     }
 
+    /// Lines of the audit log of this act, the latest first: who from where, and what came of it.
+    pub async fn audit(&self, act: Act) -> Vec<String> {
+        let filter = Filter {
+            since: None,
+            act: Some(act),
+            limit: 100,
+        };
+        let lines = self.store().await.audit(&filter).await.unwrap();
+        let shown = |line: &Event| format!("{} {}: {}", line.by, line.subject, line.outcome);
+        lines.iter().map(shown).collect()
+    }
+
+    /// What an operator's `probe revoke` does.
+    pub async fn strike(&self, name: &str) {
+        let roll = Roll::new(self.store().await);
+        let name = name.parse().unwrap();
+        assert!(roll.strike(&name, &By::operator()).await.unwrap());
+    }
+
     pub fn authority(&self) -> Authority {
         Authority::load_or_create(self.data_dir()).unwrap()
     }
@@ -135,20 +155,21 @@ impl Coordinator {
     /// A gRPC channel to the probe port, with or without a client certificate.
     pub async fn probe_channel(
         &self,
-        identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+        shown: Option<Shown>,
     ) -> Result<Channel, tonic::transport::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.authority().certificate().clone()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match identity {
-            Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
-            None => config.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        self.channel_with(self.probe_tls(shown)).await
+    }
+
+    /// TLS to the probe port, under the CA of now.
+    pub fn probe_tls(&self, shown: Option<Shown>) -> Arc<ClientConfig> {
+        probe_tls(&[self.authority().certificate().clone()], shown)
+    }
+
+    pub async fn channel_with(
+        &self,
+        tls: Arc<ClientConfig>,
+    ) -> Result<Channel, tonic::transport::Error> {
+        let connector = tokio_rustls::TlsConnector::from(tls);
         let address = self.probes;
         let dial = tower::service_fn(move |_| {
             let connector = connector.clone();
@@ -230,6 +251,27 @@ where
     });
     let endpoint = Endpoint::from_static("http://coordinator.example");
     endpoint.connect_with_connector(dial).await.unwrap()
+}
+
+/// Certificates and key, as TLS shows them.
+pub type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// TLS of a probe that trusts these authorities.
+pub fn probe_tls(trusted: &[CertificateDer<'static>], shown: Option<Shown>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for authority in trusted {
+        roots.add(authority.clone()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match shown {
+        Some((chain, key)) => config.with_client_auth_cert(chain, key).unwrap(),
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
 }
 
 async fn bind() -> TcpListener {

@@ -17,7 +17,7 @@ use wire::{
     probe_service_client::ProbeServiceClient,
 };
 
-use super::{Coordinator, within};
+use super::{Coordinator, probe_tls, within};
 
 /// What a probe attaches with.
 pub struct Identity {
@@ -123,14 +123,74 @@ impl Stream {
     }
 }
 
+/// Asks for a new certificate, as the daemon does; gives it with the authorities that come with it.
+pub async fn renew(
+    coordinator: &Coordinator,
+    old: &Identity,
+) -> Result<(Identity, Vec<CertificateDer<'static>>), Status> {
+    let trusted = [coordinator.authority().certificate().clone()];
+    renew_trusting(coordinator, old, &trusted).await
+}
+
+/// The same by a probe that trusts these authorities.
+pub async fn renew_trusting(
+    coordinator: &Coordinator,
+    old: &Identity,
+    trusted: &[CertificateDer<'static>],
+) -> Result<(Identity, Vec<CertificateDer<'static>>), Status> {
+    let key = KeyPair::generate().unwrap();
+    let request = CertificateParams::default()
+        .serialize_request(&key)
+        .unwrap();
+    let request = wire::RenewRequest {
+        signing_request: request.der().to_vec(),
+    };
+    let channel = channel_trusting(coordinator, Some(old), trusted).await?;
+    let response = ProbeServiceClient::new(channel)
+        .renew(request)
+        .await?
+        .into_inner();
+    let certificates = |list: Vec<Vec<u8>>| list.into_iter().map(CertificateDer::from).collect();
+    let identity = Identity {
+        name: old.name.clone(),
+        chain: certificates(response.certificate_chain),
+        key,
+    };
+    Ok((identity, certificates(response.authorities)))
+}
+
 /// Attaches, greets, and waits for the welcome.
 pub async fn attach(coordinator: &Coordinator, identity: &Identity) -> Result<Stream, Status> {
-    let mut stream = open(coordinator, Some(identity)).await?;
+    let trusted = [coordinator.authority().certificate().clone()];
+    attach_trusting(coordinator, identity, &trusted).await
+}
+
+/// The same by a probe that trusts these authorities.
+pub async fn attach_trusting(
+    coordinator: &Coordinator,
+    identity: &Identity,
+    trusted: &[CertificateDer<'static>],
+) -> Result<Stream, Status> {
+    let channel = channel_trusting(coordinator, Some(identity), trusted).await?;
+    greet(open_over(channel).await?, identity, "").await
+}
+
+/// Attaches as this process of a probe.
+pub async fn attach_as(
+    coordinator: &Coordinator,
+    identity: &Identity,
+    instance: &str,
+) -> Result<Stream, Status> {
+    greet(open(coordinator, Some(identity)).await?, identity, instance).await
+}
+
+async fn greet(mut stream: Stream, identity: &Identity, instance: &str) -> Result<Stream, Status> {
     stream
         .say(ToCoordinator::Hello(wire::Hello {
             version: "test".into(),
             capabilities: vec!["ipv4".into()],
             source_addresses: vec!["192.0.2.77".into()],
+            instance: instance.into(),
         }))
         .await;
     match stream.hear().await? {
@@ -144,10 +204,22 @@ pub async fn open(
     coordinator: &Coordinator,
     identity: Option<&Identity>,
 ) -> Result<Stream, Status> {
-    let channel = coordinator
-        .probe_channel(identity.map(Identity::for_tls))
-        .await;
-    let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
+    let trusted = [coordinator.authority().certificate().clone()];
+    open_over(channel_trusting(coordinator, identity, &trusted).await?).await
+}
+
+async fn channel_trusting(
+    coordinator: &Coordinator,
+    identity: Option<&Identity>,
+    trusted: &[CertificateDer<'static>],
+) -> Result<Channel, Status> {
+    let tls = probe_tls(trusted, identity.map(Identity::for_tls));
+    let channel = coordinator.channel_with(tls).await;
+    channel.map_err(|error| Status::unavailable(error.to_string()))
+}
+
+/// The same over a connection that is open.
+pub async fn open_over(channel: Channel) -> Result<Stream, Status> {
     let (send, waiting) = mpsc::channel(1_024);
     let mut client = ProbeServiceClient::new(channel.clone());
     let receive = client
@@ -220,7 +292,7 @@ pub async fn answer(mut stream: Stream, manner: Manner, cancelled: mpsc::Unbound
                 let _ = cancelled.send(cancel.request);
                 continue;
             }
-            FromCoordinator::Welcome(_) => continue,
+            FromCoordinator::Welcome(_) | FromCoordinator::Renew(_) => continue,
         };
         match manner {
             Manner::Healthy => {

@@ -95,11 +95,19 @@ impl Doctor {
         );
         resolvers_answer(settings).await?;
         match Identity::load(&self.data_dir.path()?) {
-            Ok(identity) => say(
-                "identity",
-                true,
-                &format!("{} at {}", identity.name, identity.coordinator),
-            ),
+            Ok(identity) => {
+                let now = Timestamp(jiff::Timestamp::now().as_microsecond());
+                let until = identity
+                    .validity()
+                    .map(|validity| validity.until.to_string());
+                let (name, coordinator) = (&identity.name, &identity.coordinator);
+                let until = until.unwrap_or_else(|| "a time that cannot be read".to_owned());
+                say(
+                    "identity",
+                    !identity.has_expired(now),
+                    &format!("{name} at {coordinator}, certificate until {until}"),
+                );
+            }
             Err(error) => say("identity", false, &error.to_string()),
         }
         Ok(())

@@ -6,7 +6,7 @@ use clap::Args;
 use onlyhere_proto::VantageName;
 
 use super::{CommandError, DataDir};
-use crate::{enrol, join_token::JoinToken};
+use crate::{enrol, identity::Existing, join_token::JoinToken};
 
 #[derive(Debug, Args)]
 pub(super) struct Join {
@@ -16,6 +16,9 @@ pub(super) struct Join {
     /// The name this probe would like; the coordinator decides.
     #[arg(long)]
     name: Option<String>,
+    /// Give up the identity that the data directory holds; one whose certificate has expired is given up anyway.
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     data_dir: DataDir,
 }
@@ -33,7 +36,11 @@ impl Join {
         let name = self.name.map(|name| name.parse::<VantageName>());
         let name = name.transpose().map_err(|error| usage(&error))?;
         let dir = self.data_dir.path()?;
-        let identity = enrol::join(&token, name.as_ref(), &dir).await?;
+        let existing = match self.replace {
+            true => Existing::Replace,
+            false => Existing::Keep,
+        };
+        let identity = enrol::join(&token, name.as_ref(), &dir, existing).await?;
         println!("joined {} as {}", identity.coordinator, identity.name);
         Ok(())
     }

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use onlyhere_sandbox::SandboxError;
 
-use crate::{ProberError, config::InvalidConfig, enrol::EnrolError, identity::IdentityError};
+use crate::{
+    ProberError, config::InvalidConfig, daemon::Expired, enrol::EnrolError, identity::IdentityError,
+};
 
 /// One vantage: tries what a coordinator asks, from here, and says exactly what it saw.
 #[derive(Debug, Parser)]
@@ -71,6 +73,9 @@ pub enum CommandError {
     /// The data directory.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// Only joining again helps.
+    #[error(transparent)]
+    Expired(#[from] Expired),
     /// The prober.
     #[error(transparent)]
     Prober(#[from] ProberError),
@@ -92,10 +97,11 @@ pub enum CommandError {
 }
 
 impl CommandError {
-    /// 2 for wrong usage or settings, 1 for our own failure.
+    /// 2 for wrong usage or settings, 4 for an identity that is over, 1 for our own failure.
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Config(_) => 2,
+            Self::Expired(_) => 4,
             _ => 1,
         }
     }

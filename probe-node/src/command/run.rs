@@ -41,22 +41,22 @@ impl Run {
 
     pub(super) async fn run(self) -> Result<(), CommandError> {
         let config = Config::load(self.config.as_deref(), environment())?;
-        let data_dir = self.data_dir.path()?;
-        let identity = Identity::load(&data_dir)?;
-        let journal = config.journal(&data_dir, &identity.coordinator);
+        let dir = self.data_dir.path()?;
+        let identity = Identity::load(&dir)?;
+        let journal = config.journal(&dir, &identity.coordinator);
         let prober = Prober::new(ProberSettings {
-            journal: journal.map_err(|error| CommandError::Journal(data_dir, error))?,
+            journal: journal.map_err(|error| CommandError::Journal(dir.clone(), error))?,
             ..config.prober_settings()?
         })?;
         let worker = Worker {
             prober,
             name: identity.name.clone(),
             requests: config.limits.requests,
+            instance: ulid::Ulid::generate().to_string(),
         };
-        let attachment = Attachment::new(&identity, worker)?;
+        let attachment = Attachment::new(dir, identity, worker)?;
         let stop = stop_on_signal()?;
-        attachment.keep(&stop, ready).await;
-        Ok(())
+        Ok(attachment.keep(&stop, ready).await?)
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     Change, Committed, Pruned, Retention, Revocation, Store, StoreError, question::question,
 };
 use crate::{
-    audit::{Event, Filter},
+    audit::{Act, Event, Filter},
     fleet::roll::{Enrolled, Names},
     tokens::Token,
 };
@@ -205,9 +205,10 @@ impl Store for Sqlite {
 
     async fn audit(&self, filter: &Filter) -> Result<Vec<Event>, StoreError> {
         let select = "SELECT at_us, act, who, who_id, who_name, from_address, subject, outcome, check_id \
-                      FROM audit WHERE at_us >= ? ORDER BY seq DESC LIMIT ?";
+                      FROM audit WHERE at_us >= ?1 AND (?2 IS NULL OR act = ?2) ORDER BY seq DESC LIMIT ?3";
         let lines: Vec<rows::AuditRow> = sqlx::query_as(select)
             .bind(filter.since.map_or(i64::MIN, |since| since.0))
+            .bind(filter.act.as_ref().map(Act::label))
             .bind(filter.limit)
             .fetch_all(&self.readers)
             .await

@@ -217,6 +217,7 @@ async fn a_commit_is_all_or_nothing() {
 fn everything() -> Filter {
     Filter {
         since: None,
+        act: None,
         limit: u32::MAX,
     }
 }
@@ -248,7 +249,12 @@ async fn the_audit_log_reads_back_the_latest_first_and_a_check_is_one_line() {
         limit: 1,
         ..everything()
     };
-    assert_eq!(store.audit(&latest).await.unwrap(), [joined]);
+    assert_eq!(store.audit(&latest).await.unwrap(), [joined.clone()]);
+    let refused = Filter {
+        act: Some(Act::JoinRefused),
+        ..everything()
+    };
+    assert_eq!(store.audit(&refused).await.unwrap(), [joined]);
     let later = Filter {
         since: Some(Timestamp(i64::MAX)),
         ..everything()
@@ -331,6 +337,9 @@ async fn what_earlier_versions_kept_is_taken_over_once() {
         key_sha256: "00".into(),
         enrolled_at: Timestamp(2_000_000),
         token: "t".into(),
+        certificate: None,
+        next: None,
+        seen: None,
     };
     let names: Names = [(fra.clone(), enrolled.clone())].into();
     let write = |name: &str, text: Vec<u8>| std::fs::write(dir.path().join(name), text).unwrap();
