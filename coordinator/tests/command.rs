@@ -155,11 +155,25 @@ fn what_a_token_may_is_listed() {
 fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("bad.toml"), "[api]\nlisen = 1\n").unwrap();
+    std::fs::write(dir.path().join("open.toml"), "[api]\nlisten = '[::]:0'\n").unwrap();
+    std::fs::write(
+        dir.path().join("mapped.toml"),
+        "[api]\nlisten = '[::ffff:0.0.0.0]:0'\n",
+    )
+    .unwrap();
     let create = ["token", "create", "--kind"];
     let cases: &[(&[&str], &str)] = &[
         (
             &["serve", "--config", "bad.toml"],
             "bad.toml: unknown key `api.lisen`",
+        ),
+        (
+            &["serve", "--config", "open.toml"],
+            "api.listen is [::]:0, which others can reach",
+        ),
+        (
+            &["serve", "--config", "mapped.toml"],
+            "api.listen is [::ffff:0.0.0.0]:0, which others can reach",
         ),
         (&["serve", "--config", "none.toml"], "cannot read none.toml"),
         (&["config", "check", "--config", "bad.toml"], "unknown key"),

@@ -449,7 +449,7 @@ async fn hostile_callers_are_cut_off_and_nobody_else_notices() {
     let (rows, (count, slowest)) = futures::join!(attacks, means_well(&serving, over.clone()));
     for row in &rows {
         println!(
-            "{:<44}{:<24}{}",
+            "{:<44}{:<48}{}",
             row.name,
             row.came,
             if row.is_well { "ok" } else { "WRONG" }

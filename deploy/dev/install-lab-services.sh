@@ -1,7 +1,7 @@
 #!/bin/sh
 # What the lab and other tests run: the real servers, the real firewall, the real
-# bans, balancers, proxies, a real certificate authority. With the word `demo` only what the demo needs of it. Does
-# nothing where all is already there; nothing is started or enabled.
+# bans, balancers, proxies, a real certificate authority. With the word `demo` only what the
+# demo needs of it. Does nothing where all is already there; nothing is started or enabled.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 apt_sh=$here/apt.sh

@@ -69,3 +69,26 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::Busy, tokens::Refused};
+
+    #[test]
+    fn who_comes_too_early_is_told_when_to_come_back_and_who_has_no_token_how_to_show_one() {
+        let busy = Refusal::from(Busy::Token {
+            what: "answers",
+            waiting: 16,
+        });
+        let response = Problem::from(busy).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[RETRY_AFTER], "10");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+
+        let unknown = Problem::from(Refusal::from(Refused::Unknown)).into_response();
+        assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(unknown.headers()[WWW_AUTHENTICATE], "Bearer");
+        assert!(!unknown.headers().contains_key(RETRY_AFTER));
+    }
+}
