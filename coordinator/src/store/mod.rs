@@ -31,9 +31,9 @@ pub enum Change {
     /// A token comes, changes or goes.
     Token {
         /// None: it was not there.
-        was: Option<Token>,
+        was: Option<Box<Token>>,
         /// None: it is no longer there.
-        now: Option<Token>,
+        now: Option<Box<Token>>,
     },
     /// A probe comes onto the roll, changes or leaves it.
     Probe {

@@ -31,7 +31,7 @@ pub(super) async fn take_over(store: &dyn Store, dir: &Path) -> Result<(), Store
         let mut changes = Vec::new();
         for token in tokens {
             if store.token(&token.id).await?.is_none() {
-                let now = Some(token);
+                let now = Some(Box::new(token));
                 changes.push(Change::Token { was: None, now });
             }
         }

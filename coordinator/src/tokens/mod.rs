@@ -203,7 +203,7 @@ impl Tokens {
                 .into_iter()
                 .filter(|t| t.usable(token.created_at).is_err());
             changes.extend(dead.map(|token| Change::Token {
-                was: Some(token),
+                was: Some(Box::new(token)),
                 now: None,
             }));
         }
@@ -216,7 +216,7 @@ impl Tokens {
         changes.push(Change::Audit(act));
         changes.push(Change::Token {
             was: None,
-            now: Some(token),
+            now: Some(Box::new(token)),
         });
         match self.store.commit(changes).await? {
             Committed::Done => Ok(()),
@@ -237,8 +237,8 @@ impl Tokens {
                     ..was.clone()
                 };
                 let change = Change::Token {
-                    was: Some(was),
-                    now: Some(now),
+                    was: Some(Box::new(was)),
+                    now: Some(Box::new(now)),
                 };
                 [change, Change::Audit(act)]
             });
@@ -277,8 +277,8 @@ impl Tokens {
                 ..was.clone()
             };
             let spent = Change::Token {
-                was: Some(was),
-                now: Some(token.clone()),
+                was: Some(Box::new(was)),
+                now: Some(Box::new(token.clone())),
             };
             if self.store.commit(vec![spent]).await? == Committed::Done {
                 return Ok(Ok(token));

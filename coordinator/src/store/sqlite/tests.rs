@@ -194,7 +194,7 @@ async fn a_commit_is_all_or_nothing() {
     );
     let added = Change::Token {
         was: None,
-        now: Some(token.clone()),
+        now: Some(Box::new(token.clone())),
     };
     let line = || Change::Audit(Event::new(Act::TokenCreated, By::operator(), "ci", ""));
     let first = store.commit(vec![line(), added.clone()]).await;
@@ -205,8 +205,8 @@ async fn a_commit_is_all_or_nothing() {
         ..token.clone()
     };
     let change = Change::Token {
-        was: Some(token),
-        now: Some(revoked),
+        was: Some(Box::new(token)),
+        now: Some(Box::new(revoked)),
     };
     let second = store.commit(vec![change, line(), added]).await;
     assert_eq!(second.unwrap(), Committed::Conflict);

@@ -21,7 +21,9 @@ pub(super) async fn change(
     path: &Path,
 ) -> Result<bool, StoreError> {
     let done = match change {
-        Change::Token { was, now } => return put_token(connection, was, now, path).await,
+        Change::Token { was, now } => {
+            return put_token(connection, was.as_deref(), now.as_deref(), path).await;
+        }
         Change::Probe { name, was, now } => {
             return put_probe(connection, name, was, now, path).await;
         }
@@ -34,11 +36,11 @@ pub(super) async fn change(
 
 async fn put_token(
     connection: &mut SqliteConnection,
-    was: &Option<Token>,
-    now: &Option<Token>,
+    was: Option<&Token>,
+    now: Option<&Token>,
     path: &Path,
 ) -> Result<bool, StoreError> {
-    let Some(id) = was.as_ref().or(now.as_ref()).map(|token| &token.id) else {
+    let Some(id) = was.or(now).map(|token| &token.id) else {
         return Ok(true);
     };
     let found: Option<String> = sqlx::query_scalar("SELECT record FROM tokens WHERE id = ?")
@@ -47,7 +49,8 @@ async fn put_token(
         .await
         .explain(path)?;
     let found = found.map(|record| rows::read(&record, path, "tokens"));
-    if found.transpose()? != *was {
+    let found: Option<Token> = found.transpose()?;
+    if found.as_ref() != was {
         return Ok(false);
     }
     let statement = match now {
