@@ -16,6 +16,7 @@ use common::{
     caller::{self, Told},
     probe,
     process::{Process, program, run_well},
+    within,
 };
 use onlyhere_coordinator::{
     place::Place,
@@ -28,7 +29,8 @@ use tokio::task::JoinSet;
 
 /// Callers who check at the same time.
 const CALLERS: usize = 3;
-/// The longest life of a serving process, from `ready` on.
+/// The longest life of a serving process, from `ready` on or, mostly, from the first revocation on: a busy machine takes
+/// its time.
 const LONGEST_LIFE_MS: u64 = 900;
 const TARGET: &str = "tcp://127.0.0.1:22";
 
@@ -67,6 +69,9 @@ async fn what_was_acknowledged_survives_kill_9() {
         work.spawn(attach(Arc::clone(&coordinator), Arc::clone(&stays)));
         let done = Arc::clone(&acknowledged);
         work.spawn(revoke(Arc::clone(&coordinator), round, done));
+        if random.random_bool(0.75) {
+            revoked_more(&acknowledged).await;
+        }
         let life = random.random_range(0..LONGEST_LIFE_MS);
         tokio::time::sleep(Duration::from_millis(life)).await;
         process.kill();
@@ -95,6 +100,21 @@ async fn what_was_acknowledged_survives_kill_9() {
         "too little was served to show anything"
     );
     assert!(all.revoked_probes.len() + all.revoked_tokens.len() > kills as usize / 2);
+}
+
+/// Until one more revocation is acknowledged.
+async fn revoked_more(acknowledged: &Mutex<Acknowledged>) {
+    let count = || {
+        let all = acknowledged.lock().unwrap();
+        all.revoked_probes.len() + all.revoked_tokens.len()
+    };
+    let before = count();
+    within(async {
+        while count() == before {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
 }
 
 fn start(coordinator: &Coordinator) -> Process {
@@ -140,26 +160,33 @@ async fn attach(coordinator: Arc<Coordinator>, identity: Arc<probe::Identity>) {
 async fn revoke(coordinator: Arc<Coordinator>, round: u64, done: Arc<Mutex<Acknowledged>>) {
     for number in 0.. {
         let name = format!("r{round}-{number}");
+        // Every other round begins with a probe.
+        let is_probe = (round + number) % 2 == 1;
         let create = ["token", "create", "--name", &name, "--kind"];
-        let client = command(&coordinator, &create, "client").await;
-        let secret = bearer_secret(client.trim()).expect("a client token");
-        let id = SecretHash::of_presented(secret).unwrap().id();
-        if command(&coordinator, &["token", "revoke"], &id).await == "revoked 1\n" {
-            done.lock().unwrap().revoked_tokens.insert(id);
-        }
-        let join = command(&coordinator, &create, "probe").await;
-        let join = JoinToken::parse(&join).expect("a join token");
-        if probe::enrol(&coordinator, &join.secret, "").await.is_err() {
-            return;
-        }
-        done.lock().unwrap().enrolled.insert(name.clone());
-        if command(&coordinator, &["probe", "revoke"], &name).await == format!("revoked {name}\n") {
-            done.lock().unwrap().revoked_probes.insert(name);
+        if is_probe {
+            let join = command(&coordinator, &create, "probe").await;
+            let join = JoinToken::parse(&join).expect("a join token");
+            let enrolled = probe::enrol(&coordinator, &join.secret, "").await;
+            if enrolled.is_err() {
+                return;
+            }
+            done.lock().unwrap().enrolled.insert(name.clone());
+            let said = command(&coordinator, &["probe", "revoke"], &name).await;
+            if said == format!("revoked {name}\n") {
+                done.lock().unwrap().revoked_probes.insert(name);
+            }
+        } else {
+            let client = command(&coordinator, &create, "client").await;
+            let secret = bearer_secret(client.trim()).expect("a client token");
+            let id = SecretHash::of_presented(secret).unwrap().id();
+            if command(&coordinator, &["token", "revoke"], &id).await == "revoked 1\n" {
+                done.lock().unwrap().revoked_tokens.insert(id);
+            }
         }
     }
 }
 
-/// What a command prints, which is nothing where it fails. It is killed when this is dropped.
+/// What a command prints. It is killed when this is dropped.
 async fn command(coordinator: &Coordinator, args: &[&str], last: &str) -> String {
     let mut command = tokio::process::Command::from(program(coordinator.data_dir()));
     let command = command
