@@ -27,6 +27,10 @@ pub use sqlite::Sqlite;
 
 /// One change, with what it rests on: whoever changed it in between makes the whole commit a [`Committed::Conflict`].
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a commit has a handful of them, for as long as it takes"
+)]
 pub enum Change {
     /// A token comes, changes or goes.
     Token {
