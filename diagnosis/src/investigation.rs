@@ -18,7 +18,7 @@ use crate::verdict;
 
 /// Rounds after which nothing more is asked.
 const ROUNDS: u32 = 4;
-/// Rounds that met silence after which nothing more is asked: each costs a whole attempt's time.
+/// Rounds that met silence, or almost, after which nothing more is asked: each costs a whole attempt's time.
 const SLOW_ROUNDS: u32 = 2;
 /// What those get whose word cannot change the verdict any more.
 const GRACE: Duration = Duration::from_secs(1);
@@ -277,7 +277,7 @@ impl Investigation {
         let slow = self
             .current
             .iter()
-            .any(|(v, r)| self.progress.timed_out(*v, *r));
+            .any(|(v, r)| self.progress.took_long(*v, *r));
         if self.round > ROUNDS || self.slow_rounds + u32::from(slow) >= SLOW_ROUNDS {
             return Vec::new();
         }

@@ -9,6 +9,9 @@ use onlyhere_proto::{
 
 use crate::digest::{Observations, Requests};
 
+/// A third SYN and the way, microseconds.
+const LONG: u64 = 2_000_000;
+
 /// Requests and observations of one check.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
@@ -141,10 +144,10 @@ impl Progress {
             .map(|(_, o)| o)
     }
 
-    /// Whether anything of a request took a whole attempt's time.
-    pub(crate) fn timed_out(&self, vantage: usize, request: u32) -> bool {
+    /// Whether anything of a request took a whole attempt's time, or most of it.
+    pub(crate) fn took_long(&self, vantage: usize, request: u32) -> bool {
         self.of_request(vantage, request)
-            .any(|o| o.outcome == Outcome::Timeout)
+            .any(|o| o.outcome == Outcome::Timeout || o.elapsed_ms.0 >= LONG)
     }
 }
 
