@@ -297,9 +297,10 @@ mod tests {
         let beside = locate("203.0.113.7".parse().ok(), &fleet(), &located);
         assert_eq!(
             (beside.asn, beside.country.as_deref()),
-            (Some(64500), Some("SG")),
+            (Some(64500), Some("DE")),
             "an operator's word about a neighbour wins over a database's"
         );
+        assert_eq!(beside.class, Some(VantageClass::Residential));
     }
 
     #[test]

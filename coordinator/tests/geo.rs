@@ -1,12 +1,17 @@
 //! Address databases: read from files as several publishers write them.
 
-#[path = "common/mmdb.rs"]
-mod mmdb;
+mod common;
 
 use std::path::{Path, PathBuf};
 
-use onlyhere_coordinator::{geo::Geo, place::Place};
-use onlyhere_proto::VantageClass;
+use common::{Coordinator, caller, mmdb, probe};
+use onlyhere_coordinator::{
+    config::{self, Config},
+    geo::Geo,
+    place::Place,
+    tokens::{ADMIN, TokenKind},
+};
+use onlyhere_proto::{Outcome, VantageClass};
 use serde_json::json;
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -97,4 +102,66 @@ fn a_file_that_is_of_no_use_is_named_with_what_would_be() {
         std::fs::write(path("cut.mmdb"), &whole[..cut]).unwrap();
         assert!(Geo::open(&[path("cut.mmdb")]).is_err(), "{cut} bytes");
     }
+}
+
+#[tokio::test]
+async fn callers_and_probes_are_placed_by_their_address_and_what_does_not_fit_is_shown_to_admins() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("loopback.mmdb");
+    let here = json!({"autonomous_system_number": 64500, "country": {"iso_code": "DE"}});
+    mmdb::write(&path, "Loopback", &[("127.0.0.0/8", here)]);
+    let config = Config {
+        geo: config::Geo { mmdb: vec![path] },
+        ..Config::default()
+    };
+    let coordinator = Coordinator::start(config).await;
+    let token = coordinator.client_token().await;
+    let told = caller::check(&coordinator, &token, "https://shop.example", Outcome::Ok).await;
+    let told = told.unwrap();
+    assert_eq!(told.report().subject.asn, Some(64500));
+    let you = &told.report().vantages[0].vantage;
+    assert_eq!((you.asn, you.country.as_deref()), (Some(64500), Some("DE")));
+
+    let labelled = place(Some(24940), "US", "", None);
+    let mut streams = Vec::new();
+    for (name, place) in [("fra1", labelled), ("open1", Place::default())] {
+        let secret = coordinator.probe_token(name, place).await;
+        let identity = probe::enrol(&coordinator, secret.as_str(), "").await;
+        let stream = probe::attach(&coordinator, &identity.unwrap()).await;
+        streams.push(stream.unwrap());
+    }
+    coordinator.wait_for(&["fra1", "open1"]).await;
+    let admin = coordinator
+        .token(TokenKind::Admin, "root", |token| token)
+        .await;
+    let admin = format!("{ADMIN}{}", admin.as_str());
+    let ask = async |token: &str| {
+        let stream = tokio::net::TcpStream::connect(coordinator.api)
+            .await
+            .unwrap();
+        let (status, answer) = common::get(stream, "/v1/vantages", token).await;
+        assert_eq!(status, 200);
+        answer
+    };
+    // Where a probe was seen is written down a moment after it is attached.
+    let shown = common::within(async {
+        loop {
+            let shown = ask(&admin).await;
+            if shown.contains("the same address as open1") {
+                return shown;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    println!("{shown}");
+    for says in [
+        "labelled AS24940, but its address is in AS64500",
+        "labelled US, but its address is in DE",
+        r#""asn":24940"#,
+        r#""asn":64500"#,
+    ] {
+        assert!(shown.contains(says), "{says}: {shown}");
+    }
+    assert!(!ask(&token).await.contains("remarks"), "for admins alone");
 }

@@ -14,7 +14,7 @@ enum Branch {
 }
 
 /// Writes a database of these networks (`192.0.2.0/24`) and records (JSON objects).
-pub(crate) fn write(path: &Path, kind: &str, networks: &[(&str, Value)]) {
+pub fn write(path: &Path, kind: &str, networks: &[(&str, Value)]) {
     let mut nodes = vec![[Branch::Nothing; 2]];
     let mut data = Vec::new();
     for (network, record) in networks {

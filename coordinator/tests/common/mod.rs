@@ -3,6 +3,7 @@
 
 pub mod caller;
 pub mod http2;
+pub mod mmdb;
 pub mod probe;
 pub mod process;
 pub mod raw;
