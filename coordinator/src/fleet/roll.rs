@@ -45,7 +45,7 @@ pub struct Enrolled {
     pub next: Option<Next>,
     /// Where it was when it last attached.
     #[serde(default)]
-    pub seen: Option<Sighting>,
+    pub seen: Option<Box<Sighting>>,
 }
 
 /// All enrolled probes.

@@ -169,7 +169,7 @@ mod tests {
             authority: None,
         };
         Enrolled {
-            seen,
+            seen: seen.map(Box::new),
             ..Enrolled::new(place(64500), &peer, "t", Timestamp(0))
         }
     }

@@ -216,7 +216,7 @@ impl Roll {
                 return Ok(None);
             };
             let now = Enrolled {
-                seen: Some(see(was.seen.as_ref())),
+                seen: Some(Box::new(see(was.seen.as_deref()))),
                 ..was.clone()
             };
             if self.change(peer, was.clone(), now, None).await? {

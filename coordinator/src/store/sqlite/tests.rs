@@ -249,7 +249,10 @@ async fn the_audit_log_reads_back_the_latest_first_and_a_check_is_one_line() {
         limit: 1,
         ..everything()
     };
-    assert_eq!(store.audit(&latest).await.unwrap(), [joined.clone()]);
+    assert_eq!(
+        store.audit(&latest).await.unwrap(),
+        std::slice::from_ref(&joined)
+    );
     let refused = Filter {
         act: Some(Act::JoinRefused),
         ..everything()
