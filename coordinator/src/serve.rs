@@ -48,7 +48,7 @@ const PEOPLE: Bounds = Bounds {
 const FLEET: Bounds = Bounds {
     strangers: 512,
     per_address: 128,
-    streams: 8,
+    streams: 4,
     requests_per_second: NonZeroU32::new(20).expect("it is not zero"),
     windows: (1024 * 1024, 1024 * 1024),
     patience: Patience {
@@ -241,7 +241,7 @@ fn probes_port(listener: TcpListener, authority: Arc<LiveAuthority>, service: &P
         listener,
         tls: Some(Box::new(move || authority.tls())),
         router: router(ENROL_MESSAGE),
-        probes: Some((router(limits::MESSAGE), PROBES)),
+        probes: Some((router(limits::PROBE_MESSAGE), PROBES)),
         bounds: FLEET,
     }
 }

@@ -7,6 +7,7 @@
 //! The way of the data: [`Target`] and [`Selector`] (what a person asks) -> [`CheckRequest`] (what a vantage is
 //! asked) -> [`Observation`] (what it saw) -> [`Report`] (what is concluded).
 
+pub mod codec;
 pub mod convert;
 mod label;
 pub mod limits;

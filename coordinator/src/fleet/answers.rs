@@ -22,6 +22,9 @@ pub enum Offence {
     /// More than it was asked for.
     #[error(transparent)]
     Ledger(#[from] ledger::Offence),
+    /// Bytes that are no message, or one that is too large or holds too much.
+    #[error("a message that cannot be read: {0}")]
+    Unreadable(String),
     /// A message out of its turn.
     #[error("a {0} message out of its turn")]
     OutOfTurn(&'static str),

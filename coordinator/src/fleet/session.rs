@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use onlyhere_proto::{limits, wire};
 use tokio::sync::mpsc;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use wire::{attach_request::Message as FromProbe, attach_response::Message as ToProbe};
 
 use super::{
@@ -37,11 +37,14 @@ impl Session {
             Ok(Ok(Some(wire::AttachRequest {
                 message: Some(FromProbe::Hello(hello)),
             }))) => hello,
-            _ => return self.line.end(Offence::OutOfTurn("first").into()),
+            Ok(Err(status)) => return self.cut_off(unreadable_message(&status)),
+            // Who has gone, or said nothing, has not offended.
+            Ok(Ok(None)) | Err(_) => return self.line.end(Offence::OutOfTurn("first").into()),
+            Ok(Ok(Some(_))) => return self.cut_off(Some(Offence::OutOfTurn("first"))),
         };
         match Answers(&self.line).source_addresses(&hello) {
             Ok(addresses) => self.line.can_try_from(addresses),
-            Err(offence) => return self.line.end(offence.into()),
+            Err(offence) => return self.cut_off(Some(offence)),
         }
         let welcome = wire::Welcome {
             name: probe.to_string(),
@@ -65,10 +68,7 @@ impl Session {
             end = self.line.ended() => tracing::info!(%probe, why = %end, "detached"),
             read = self.read(&mut inbound) => match read {
                 Ok(()) => tracing::info!(%probe, "detached by itself"),
-                Err(offence) => {
-                    tracing::warn!(%probe, why = %offence, "cut off");
-                    self.line.end(offence.into());
-                }
+                Err(offence) => self.cut_off(Some(offence)),
             },
             // The response stream is gone: the connection has broken.
             () = self.orders.closed() => tracing::info!(%probe, "connection lost"),
@@ -76,6 +76,15 @@ impl Session {
         // Whatever the reason: nobody may be asked over this line again.
         self.line.end(End::Closed);
         self.port.fleet.detach(&self.line);
+    }
+
+    /// Ends the line; for an offence, which the log tells, or because the stream has failed.
+    fn cut_off(&self, offence: Option<Offence>) {
+        let Some(offence) = offence else {
+            return self.line.end(End::Closed);
+        };
+        tracing::warn!(probe = %self.line.name(), why = %offence, "cut off");
+        self.line.end(offence.into());
     }
 
     async fn is_on_the_roll(&self) -> bool {
@@ -137,7 +146,7 @@ impl Session {
                 Ok(None) => return Ok(()),
                 Err(status) => {
                     tracing::debug!(probe = %self.line.name(), %status, "the stream has failed");
-                    return Ok(());
+                    return unreadable_message(&status).map_or(Ok(()), Err);
                 }
             };
             match message.message {
@@ -159,4 +168,11 @@ impl Session {
             }
         }
     }
+}
+
+/// What a failed stream says of the message that came last; none where the connection has broken (see
+/// [`onlyhere_proto::codec`] for the codes).
+fn unreadable_message(status: &Status) -> Option<Offence> {
+    let unreadable = matches!(status.code(), Code::InvalidArgument | Code::OutOfRange);
+    unreadable.then(|| Offence::Unreadable(limits::plain_text(status.message(), limits::TEXT)))
 }

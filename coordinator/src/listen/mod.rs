@@ -25,11 +25,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use onlyhere_proto::VantageName;
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,7 +40,7 @@ pub use activity::Patience;
 use self::{
     activity::{Activity, Overdue},
     call::{Shared as SharedActivity, Watched},
-    doors::{Doors, Entered},
+    doors::{Doors, Entered, one_owner},
 };
 use crate::identity::{Peer, Refusals, acme::CHALLENGE};
 
@@ -49,6 +49,8 @@ const HEADERS: Duration = Duration::from_secs(10);
 const HEADER_BYTES: u32 = 16 * 1024;
 /// A peer that does not answer a ping for this long is gone; so a dead probe is noticed within 20 s.
 const PING: Duration = Duration::from_secs(10);
+/// Connections of one probe: the one it works over, and some that it has lost and that are not known to be gone yet.
+const PER_PROBE: usize = 4;
 /// Who has no certificate is done with enrolling by then.
 const STRANGER: Duration = Duration::from_secs(60);
 /// From a request to the head of its answer; what follows of a stream is not bounded by this.
@@ -122,7 +124,7 @@ struct Shared {
     tls: Option<TlsSource>,
     refusals: Refusals,
     router: Router,
-    probes: Option<(Router, Arc<Semaphore>)>,
+    probes: Option<(Router, Arc<Doors<VantageName>>)>,
     bounds: Bounds,
     http: auto::Builder<TokioExecutor>,
     stop: Stop,
@@ -138,7 +140,7 @@ pub async fn serve(port: Port, stop: Stop) {
         router: port.router,
         probes: port
             .probes
-            .map(|(router, most)| (router, Arc::new(Semaphore::new(most)))),
+            .map(|(router, most)| (router, Doors::new(most, PER_PROBE))),
         bounds: port.bounds,
         http: http(&port.bounds),
         stop: stop.clone(),
@@ -156,7 +158,7 @@ pub async fn serve(port: Port, stop: Stop) {
                 continue;
             }
         };
-        let Some(entered) = doors.enter(remote.ip()) else {
+        let Some(entered) = doors.enter(one_owner(remote.ip())) else {
             tracing::debug!(port = port.name, %remote, "too many connections: closed");
             continue;
         };
@@ -184,7 +186,12 @@ fn http(bounds: &Bounds) -> auto::Builder<TokioExecutor> {
 }
 
 impl Shared {
-    async fn connection(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, entered: Entered) {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        remote: SocketAddr,
+        entered: Entered<IpAddr>,
+    ) {
         let _ = stream.set_nodelay(true);
         let connection = Connection {
             remote: remote.ip().to_canonical(),
@@ -205,8 +212,8 @@ impl Shared {
         }
         match &self.probes {
             None => self.requests(stream, connection, &self.router).await,
-            Some((router, most)) => {
-                self.probe_or_stranger(stream, connection, entered, router, most)
+            Some((router, doors)) => {
+                self.probe_or_stranger(stream, connection, entered, router, doors)
                     .await
             }
         }
@@ -216,9 +223,9 @@ impl Shared {
         &self,
         stream: TlsStream<TcpStream>,
         connection: Connection,
-        entered: Entered,
+        entered: Entered<IpAddr>,
         router: &Router,
-        most: &Arc<Semaphore>,
+        doors: &Arc<Doors<VantageName>>,
     ) {
         let certificate = stream
             .get_ref()
@@ -231,8 +238,8 @@ impl Shared {
                 let _ = tokio::time::timeout(STRANGER, serve).await;
             }
             Some(Ok(peer)) => {
-                let Ok(_permit) = Arc::clone(most).try_acquire_owned() else {
-                    tracing::warn!(port = self.name, probe = %peer.name, "too many probes: closed");
+                let Some(_entered) = doors.enter(peer.name.clone()) else {
+                    tracing::warn!(port = self.name, probe = %peer.name, "too many connections: closed");
                     return;
                 };
                 drop(entered);

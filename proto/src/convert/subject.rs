@@ -64,7 +64,7 @@ impl TryFrom<wire::LocalFacts> for LocalFacts {
     type Error = Invalid;
 
     fn try_from(local: wire::LocalFacts) -> Result<Self, Invalid> {
-        at_most("local.proxies", local.proxies.len(), 16)?;
+        at_most("local.proxies", local.proxies.len(), limits::LOCAL_ENTRIES)?;
         at_most("local.listeners", local.listeners.len(), limits::LISTENERS)?;
         Ok(Self {
             proxies: local
