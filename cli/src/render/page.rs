@@ -4,15 +4,12 @@ use std::fmt::Write;
 
 use anstyle::Style;
 use console::measure_text_width;
+use onlyhere_proto::limits::steers;
 
 use super::style::{CODE, PLAIN};
 
 /// Replaces everything that could steer a terminal or turn the reading direction of what follows.
 pub(crate) fn clean(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     text.chars()
         .map(|c| if steers(c) { '\u{fffd}' } else { c })
         .collect()
