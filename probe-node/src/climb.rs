@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use futures::future::{BoxFuture, FutureExt};
 use onlyhere_proto::{Layer, Outcome, Stage, Target};
 
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     proxy::{self, ProxyCredentials},
     redirect::{self, Redirect},
     turns::RequestTurn,
-    visit::{Visit, now},
+    visit::{Onward, Visit, now},
 };
 
 impl Visit<'_> {
@@ -86,7 +85,7 @@ impl Visit<'_> {
             if let Redirect::To(next) = redirect {
                 // All are given back first: the next page needs them.
                 drop((permit, attempt, request));
-                self.follow(target, to, *next, trail).await;
+                self.follow(target, to, *next, trail);
                 return true;
             }
             if !succeeded {
@@ -128,29 +127,19 @@ impl Visit<'_> {
 
     /// Another page of the same server is asked for at the same address; another server is a visit of its own, made
     /// once however many addresses lead there.
-    fn follow<'b>(
-        &'b self,
-        from: &'b Target,
-        to: SocketAddr,
-        next: Target,
-        trail: &'b [String],
-    ) -> BoxFuture<'b, ()> {
-        async move {
-            let mut trail = trail.to_vec();
-            trail.push(redirect::url_of(from));
-            if redirect::same_server(from, &next) {
-                self.climb(&next, to, Stage::Http, &trail).await;
-                return;
-            }
-            let is_new = {
-                let mut followed = self.followed.lock().unwrap_or_else(|p| p.into_inner());
-                followed.insert(redirect::url_of(&next))
-            };
-            if is_new {
-                self.target(&next, &[], &trail).await;
-            }
+    fn follow(&self, from: &Target, to: SocketAddr, next: Target, trail: &[String]) {
+        let mut trail = trail.to_vec();
+        trail.push(redirect::url_of(from));
+        let at = redirect::same_server(from, &next).then_some(to);
+        let mut followed = self.followed.lock().unwrap_or_else(|p| p.into_inner());
+        if at.is_none() && !followed.insert(redirect::url_of(&next)) {
+            return;
         }
-        .boxed()
+        self.lead_on(Onward {
+            target: next,
+            at,
+            trail,
+        });
     }
 }
 

@@ -7,20 +7,20 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::pin,
     sync::{
-        Mutex,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
 
 use futures::{
-    future::{join, join_all},
+    future::{FutureExt, join, join_all},
     stream::{FuturesUnordered, StreamExt},
 };
 use onlyhere_proto::{
     CheckRequest, Host, Observation, Outcome, Stage, Target, Timestamp, VantageName, limits,
 };
-use tokio::sync::{SemaphorePermit, mpsc};
+use tokio::sync::{Notify, SemaphorePermit, mpsc};
 
 use crate::{
     Guard,
@@ -49,6 +49,18 @@ pub(crate) struct Visit<'a> {
     connections_left: AtomicU32,
     /// Pages that redirects led to, so that not every address leads there again.
     pub(crate) followed: Mutex<HashSet<String>>,
+    /// Pages to go on to.
+    onward: Mutex<Vec<Onward>>,
+    led_on: Notify,
+}
+
+/// Where a redirect leads.
+pub(crate) struct Onward {
+    pub(crate) target: Target,
+    /// The address to ask, where it is the same server's.
+    pub(crate) at: Option<SocketAddr>,
+    /// The pages that led there.
+    pub(crate) trail: Vec<String>,
 }
 
 impl<'a> Visit<'a> {
@@ -70,16 +82,45 @@ impl<'a> Visit<'a> {
                 request.max_connections.min(limits::CONNECTIONS).into(),
             ),
             followed: Mutex::default(),
+            onward: Mutex::default(),
+            led_on: Notify::new(),
         }
     }
 
-    /// Tries everything that is asked for.
+    /// Tries everything that is asked for. Redirects are followed from here, beside what else goes on, and not from where
+    /// they were met: a visit within a visit within a visit would be as deep as the target likes.
     pub(crate) async fn walk(&self) {
         if let Err(why) = way::judge(self.request, &self.shared.settings) {
             return self.refuse(&why).await;
         }
-        self.target(&self.request.target, &self.request.addresses, &[])
-            .await;
+        let first = self.target(&self.request.target, &self.request.addresses, &[]);
+        let mut under_way = FuturesUnordered::from_iter([first.boxed()]);
+        while !under_way.is_empty() {
+            tokio::select! {
+                Some(()) = under_way.next() => {}
+                () = self.led_on.notified() => {}
+            }
+            let onward = std::mem::take(&mut *self.onward());
+            under_way.extend(onward.into_iter().map(|onward| self.go_on(onward).boxed()));
+        }
+    }
+
+    /// A redirect leads there.
+    pub(crate) fn lead_on(&self, onward: Onward) {
+        self.onward().push(onward);
+        self.led_on.notify_one();
+    }
+
+    fn onward(&self) -> MutexGuard<'_, Vec<Onward>> {
+        self.onward.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn go_on(&self, onward: Onward) {
+        let Onward { target, at, trail } = onward;
+        match at {
+            Some(address) => drop(self.climb(&target, address, Stage::Http, &trail).await),
+            None => self.target(&target, &[], &trail).await,
+        }
     }
 
     /// Says of everything that would be tried that it is not, and why.

@@ -34,6 +34,9 @@ use crate::{
 
 /// Times a question is sent over UDP within one attempt.
 const SENDINGS: u32 = 3;
+/// Datagrams that may come from the resolver's port and be no answer; from a broken one come few, and from a flood one would
+/// be busy with nothing but them.
+const STRANGERS: usize = 256;
 
 pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
     let Some(question) = attempt.question else {
@@ -181,7 +184,8 @@ fn unreachable_resolver(error: &io::Error, queued: Option<kernel::QueuedError>) 
 async fn response(socket: &UdpSocket, query: &Message) -> Result<Message, Failure> {
     let interest = Interest::READABLE | Interest::ERROR;
     let mut buffer = [0; 4096];
-    loop {
+    let mut strangers = 0;
+    while strangers < STRANGERS {
         socket
             .ready(interest)
             .await
@@ -191,6 +195,7 @@ async fn response(socket: &UdpSocket, query: &Message) -> Result<Message, Failur
                 if let Some(message) = answers(&buffer[..length], query)? {
                     return Ok(message);
                 }
+                strangers += 1;
             }
             Ok(Err(queued)) => {
                 let error = io::Error::from_raw_os_error(queued.errno);
@@ -204,6 +209,8 @@ async fn response(socket: &UdpSocket, query: &Message) -> Result<Message, Failur
             Err(error) => return Err(unreachable_resolver(&error, None)),
         }
     }
+    Err(Failure::of(Outcome::Servfail)
+        .because(format!("{STRANGERS} answers to other questions came")))
 }
 
 /// What a packet tells, if it answers the question: the way of a resolver's answer without the socket it came over.

@@ -5,24 +5,29 @@
 
 use std::{
     convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{
+    body::{Body, Incoming},
+    rt::Executor,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use onlyhere_proto::{
     Facts, Host, HttpFacts, HttpHeader, Layer, Outcome, Target, limits, limits::plain_text,
 };
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    task::JoinSet,
     time,
 };
 
-use super::{Attempt, Connection, Seen};
+use super::{Attempt, Connection, Seen, bounded::Bounded};
 use crate::classify::{self, Failure};
 
 /// Headers that are kept: they name the server, a redirect, a cache, a limit, or a firewall.
@@ -56,11 +61,16 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
             let source = stream.local_addr().ok();
             (
                 source,
-                http1(stream, asked(attempt, Version::HTTP_11), until).await,
+                http1(
+                    Bounded::new(stream),
+                    asked(attempt, Version::HTTP_11),
+                    until,
+                )
+                .await,
             )
         }
         Connection::Tls(stream) => {
-            let source = stream.get_ref().0.local_addr().ok();
+            let source = stream.get_ref().0.get_ref().local_addr().ok();
             let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let exchanged = if h2 {
                 http2(*stream, asked(attempt, Version::HTTP_2), until).await
@@ -167,7 +177,10 @@ where
         Ok(request) => request,
         Err(error) => return Exchanged::failed(Failure::not_measured(error.to_string())),
     };
-    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    // The protocol's own tasks end with the attempt, however long the server would like to keep them.
+    let tasks = Tasks::default();
+    let _ends_with_the_attempt = Ends(tasks.clone());
+    let mut builder = hyper::client::conn::http2::Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_BYTES as u32)
@@ -181,6 +194,30 @@ where
     };
     let exchange = async move { exchange(sender.send_request(request).await, until).await };
     drive(connection, exchange, until).await
+}
+
+/// Runs tasks that can be ended together.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.lock().spawn(async move { drop(task.await) });
+    }
+}
+
+struct Ends(Tasks);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.lock().abort_all();
+    }
 }
 
 /// Runs the connection beside the exchange until the exchange is over.
@@ -274,7 +311,8 @@ fn failure(status: StatusCode, ended: Ended, announced: bool, length: u64) -> Op
     let detail =
         |what| format!("the header lines came ({status}), the body {what} after {length} bytes");
     match ended {
-        _ if status.as_u16() >= 400 => {
+        // An answer that is none: nobody has asked for another protocol (RFC 9110, 15.2.2).
+        _ if status.as_u16() >= 400 || status.is_informational() => {
             Some(Failure::of(Outcome::HttpStatus).because(format!("status {status}")))
         }
         Ended::Whole | Ended::Enough => None,

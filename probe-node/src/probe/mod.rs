@@ -1,6 +1,7 @@
 //! One protocol, one file, one signature: an [`Attempt`] goes in, what was [`Seen`] comes out, and a deeper stage finds
 //! in the attempt the connection that the shallower one left there.
 
+mod bounded;
 pub(crate) mod dns;
 pub(crate) mod http;
 mod icmp;
@@ -18,6 +19,8 @@ use onlyhere_proto::{Facts, Outcome, RecordType, ResolverKind, SaidBy, Stage, Ta
 use rustls::client::WebPkiServerVerifier;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+use bounded::Bounded;
 
 use crate::{classify::Failure, timing::TimingThread, way::SocketWay};
 
@@ -60,7 +63,7 @@ pub(crate) enum Connection {
     #[default]
     None,
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Bounded<TcpStream>>>),
 }
 
 /// What came of a stage.

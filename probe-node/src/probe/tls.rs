@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use x509_parser::{extensions::GeneralName, prelude::*};
 
-use super::{Attempt, Connection, Seen};
+use super::{Attempt, Connection, Seen, bounded::Bounded};
 use crate::{
     classify::{self, Failure},
     trust,
@@ -50,7 +50,7 @@ pub(super) async fn probe(attempt: &mut Attempt<'_>) -> Seen {
         ..TlsFacts::default()
     };
     let start = Instant::now();
-    let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, Bounded::new(stream));
     let result = tokio::time::timeout(attempt.timeout, handshake).await;
     let elapsed = start.elapsed();
     let rejected = recorder.tell(&mut facts);
@@ -102,7 +102,7 @@ fn config(recorder: Arc<Recorder>, layer: Layer) -> Result<ClientConfig, rustls:
     Ok(config)
 }
 
-fn agreed(stream: &TlsStream<tokio::net::TcpStream>, facts: &mut TlsFacts) {
+fn agreed(stream: &TlsStream<Bounded<tokio::net::TcpStream>>, facts: &mut TlsFacts) {
     let (_, session) = stream.get_ref();
     facts.version = session.protocol_version().map(|version| {
         let name = version.as_str().unwrap_or("unknown");
