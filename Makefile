@@ -20,7 +20,7 @@ SECONDS ?= 60
 TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-unit test-lab test-durability test-units fuzz units sbom bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
+.PHONY: help build demo test test-unit test-lab test-durability test-units test-hostile fuzz units sbom bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
 	shell-lint unused-deps build-tools demo-services lab-services lint-tools fuzz-tools clean
 
 help: ## Show what can be made
@@ -38,6 +38,7 @@ test: build-tools lab-services ## All tests: unit, property, integration, and th
 	cargo test --workspace $(LOCKED)
 	deploy/dev/run-lab.sh run --repeat 1 --jobs $(JOBS)
 	deploy/dev/run-lab.sh guard
+	deploy/dev/run-lab.sh hostile
 
 test-unit: build-tools lab-services ## All tests but the lab's scenarios
 	cargo test --workspace $(LOCKED)
@@ -47,6 +48,9 @@ test-lab: build lab-services ## The lab's scenarios: REPEAT=1 JOBS=2 FILTER=name
 
 test-guard: build lab-services ## Ask a probe for all that it must not try, and count the packets: FILTER=text
 	deploy/dev/run-lab.sh guard $(if $(FILTER),--filter '$(FILTER)')
+
+test-hostile: build lab-services ## Hostile targets, names and probes against the real programs: FILTER=name
+	deploy/dev/run-lab.sh hostile $(if $(FILTER),--filter '$(FILTER)')
 
 test-durability: build-tools ## Kill the coordinator 200 times while it serves: KILLS= SEED=
 	ONLYHERE_KILLS=$(KILLS) ONLYHERE_SEED=$(SEED) cargo test $(LOCKED) -p onlyhere-coordinator --test durability -- --nocapture

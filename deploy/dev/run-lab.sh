@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs the lab with the given words, such as `run --jobs 2` or `guard`. Exit code 77 means that this machine
+# Runs `onlyhere-lab` with the given arguments: `run` for the scenarios, `guard` for what a
+# probe must not try, `hostile` for what is hostile. Exit code 77 means that this machine
 # allows no network namespaces: nothing was tested. That is said loudly and is never a pass
-# where the scenarios are required (LAB_REQUIRED=1, as CI sets it).
+# where the lab is required (LAB_REQUIRED=1, as CI sets it).
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use onlyhere_lab::lab::permission;
 use onlyhere_lab::scenario::{Options, Scenario, run_all};
-use onlyhere_lab::{LabError, demo, guard};
+use onlyhere_lab::{LabError, demo, guard, hostile};
 
 /// A small real internet on this machine, in which Onlyhere is tried.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Run(Run),
     /// Ask a probe for everything that it must not try, count the packets, and print a table; exit codes as for `run`
     Guard(Guard),
+    /// Set hostile targets, names and probes against the real programs and print a table; exit codes as for `run`
+    Hostile(Hostile),
     /// Show one real ban from the first failed login to the verdict and back
     Demo,
     /// Build an internet and open a shell on one of its hosts
@@ -68,6 +70,22 @@ struct Guard {
     filter: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Hostile {
+    /// Only behaviours whose name contains this
+    #[arg(long)]
+    filter: Option<String>,
+    /// Build this many internets and share the behaviours out among them
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Keep the files of every internet
+    #[arg(long)]
+    keep: bool,
+    /// Only say which behaviours there are
+    #[arg(long)]
+    list: bool,
+}
+
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(code) => code,
@@ -88,6 +106,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(run) => run_scenarios(&run),
         Command::Guard(wanted) => ask_for_the_forbidden(wanted),
+        Command::Hostile(hostile) => play_hostile(&hostile),
         Command::Demo => {
             permission::obtain()?;
             Ok(if demo::play()? {
@@ -144,6 +163,39 @@ fn ask_for_the_forbidden(wanted: Guard) -> anyhow::Result<ExitCode> {
     };
     let wrong = guard::play(&options).context("the lab itself failed")?;
     Ok(if wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn play_hostile(wanted: &Hostile) -> anyhow::Result<ExitCode> {
+    let mut behaviours = hostile::behaviours();
+    if let Some(filter) = &wanted.filter {
+        behaviours.retain(|behaviour| behaviour.name.contains(filter));
+        if behaviours.is_empty() {
+            bail!("no hostile behaviour's name contains {filter:?}");
+        }
+    }
+    if wanted.list {
+        behaviours.iter().for_each(|b| println!("{}", b.name));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Err(reason) = permission::obtain() {
+        println!(
+            "hostile behaviours: {}, held: 0, skipped: all",
+            behaviours.len()
+        );
+        return Err(reason.into());
+    }
+    let options = hostile::play::Options {
+        topology: topologies().join("hostile.toml"),
+        jobs: wanted.jobs.into(),
+        seed: 1,
+        keep: wanted.keep,
+    };
+    let broken = hostile::play::all(&behaviours, &options).context("the lab itself failed")?;
+    Ok(if broken == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -276,6 +276,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// The program's PID as the machine counts; none once it has ended. The child is `nsenter`, whose only child it is.
+    pub fn program(&self) -> Option<i32> {
+        child_of(self.child.id())
+    }
+
     /// The file that holds what the program printed.
     pub fn log(&self) -> &Path {
         &self.log
@@ -337,14 +342,13 @@ impl Daemon {
     /// The child is `nsenter`; the program itself is its child and dies with it, a moment later. The host's PID 1
     /// does not reap it, so a zombie counts as gone: its sockets are closed.
     fn end(&mut self) {
-        let nsenter = self.child.id();
-        let program = std::fs::read_to_string(format!("/proc/{nsenter}/task/{nsenter}/children"))
-            .unwrap_or_default();
+        let program = self.program();
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let stat = format!("/proc/{}/stat", program.trim());
+        let Some(program) = program else { return };
+        let stat = format!("/proc/{program}/stat");
         let gone = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
-        let _ = wait_until("its end", 5, || Ok(program.trim().is_empty() || gone()));
+        let _ = wait_until("its end", 5, || Ok(gone()));
     }
 }
 
@@ -352,6 +356,13 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The first child of a process (proc(5), `/proc/PID/task/TID/children`).
+pub(crate) fn child_of(parent: u32) -> Option<i32> {
+    let children =
+        std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
 }
 
 /// Asks again every 15 ms until the answer is yes.

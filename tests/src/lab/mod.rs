@@ -8,7 +8,7 @@ mod topology;
 mod wire;
 
 pub use host::{Daemon, Host};
-pub(crate) use host::{tail, wait_until};
+pub(crate) use host::{child_of, tail, wait_until};
 pub use internet::Internet;
 pub use topology::{HostPlan, Network, Role, Topology};
 pub use wire::Wire;

@@ -99,6 +99,8 @@ pub enum Role {
     Coordinator,
     /// `onlyhere-probe`.
     Probe,
+    /// Nothing, until somebody starts something there.
+    Bare,
 }
 
 impl Role {

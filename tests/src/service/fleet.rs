@@ -12,7 +12,7 @@ use std::thread;
 use super::{Authority, CertificateKind};
 use crate::LabError;
 use crate::error::{make_dir, write};
-use crate::lab::{Daemon, Host, Internet, Role, wait_until};
+use crate::lab::{Daemon, Host, HostPlan, Internet, Role, Topology, wait_until};
 
 /// Where people reach the coordinator.
 pub const API_URL: &str = "https://coordinator.example:7080";
@@ -133,6 +133,32 @@ impl Fleet {
     /// Where the programs are.
     pub fn programs(&self) -> &Programs {
         &self.programs
+    }
+
+    /// The running coordinator; none when it was killed.
+    pub fn coordinator(&self) -> Option<&Daemon> {
+        self.coordinator.as_ref()
+    }
+
+    /// The running probes by name.
+    pub fn probes(&self) -> impl Iterator<Item = (&str, &Daemon)> {
+        self.probes
+            .iter()
+            .map(|(name, daemon)| (name.as_str(), daemon))
+    }
+
+    /// Enrols a further probe on a host, with the real program; where its identity is. Nothing runs there yet.
+    pub fn enrol(&self, internet: &Internet, host: &str) -> Result<PathBuf, LabError> {
+        let topology = internet.topology();
+        let coordinator = internet.the(Role::Coordinator)?;
+        let host = internet.host(host)?;
+        let plan = &topology.hosts[host.name()];
+        let create = create_token(coordinator, &self.programs, topology, host.name(), plan)?;
+        let token = coordinator.script(&create)?;
+        let data = host.dir().join("probe").join("data");
+        make_dir(&host.dir().join("probe"))?;
+        join(host, &self.programs, token.trim(), &data)?;
+        Ok(data)
     }
 
     /// Kills the coordinator.
@@ -264,18 +290,16 @@ fn create_tokens(
     programs: &Programs,
 ) -> Result<Vec<String>, LabError> {
     let topology = internet.topology();
-    let settings = coordinator_settings(host).join(" ");
-    let create = format!("{} token create {settings}", programs.coordinator.display());
     let mut script = String::new();
     for (name, plan) in topology.with_role(Role::Probe) {
-        let network = topology.network_of(plan)?;
-        let _ = writeln!(
-            script,
-            "{create} --kind probe --name {name} --region {} --country {} --asn {} --class {} --label operator={name}",
-            network.region, network.country, network.asn, network.class
-        );
+        let line = create_token(host, programs, topology, name, plan)?;
+        let _ = writeln!(script, "{line}");
     }
-    let _ = writeln!(script, "{create} --kind client --name caller");
+    let _ = writeln!(
+        script,
+        "{} --kind client --name caller",
+        create_command(host, programs)
+    );
     let printed = host.script(&script)?;
     let tokens: Vec<String> = printed.lines().map(|line| line.trim().to_owned()).collect();
     let wanted = topology.with_role(Role::Probe).count() + 1;
@@ -287,6 +311,27 @@ fn create_tokens(
         seconds: 0,
         tail: format!(":\n{printed}"),
     })
+}
+
+fn create_command(coordinator: &Host, programs: &Programs) -> String {
+    let settings = coordinator_settings(coordinator).join(" ");
+    format!("{} token create {settings}", programs.coordinator.display())
+}
+
+/// The command that makes a probe's token, which says where it stands.
+fn create_token(
+    coordinator: &Host,
+    programs: &Programs,
+    topology: &Topology,
+    name: &str,
+    plan: &HostPlan,
+) -> Result<String, LabError> {
+    let create = create_command(coordinator, programs);
+    let network = topology.network_of(plan)?;
+    Ok(format!(
+        "{create} --kind probe --name {name} --region {} --country {} --asn {} --class {} --label operator={name}",
+        network.region, network.country, network.asn, network.class
+    ))
 }
 
 fn start_probes<'a>(
@@ -330,20 +375,23 @@ fn start_probe(
     let contact = &settings.contact;
     let text = format!("contact = \"{contact}\"\n\n[guard]\nallow = {allow}\n");
     write(&config, text)?;
-    let program = programs.probe.display().to_string();
-    let data = data.display().to_string();
-    host.run(
-        &program,
-        &["join", token, "--name", host.name(), "--data-dir", &data],
-    )?;
+    join(host, programs, token, &data)?;
     let mut command = host.command(&programs.probe);
     command
-        .args(["run", "--data-dir", &data])
+        .args(["run", "--data-dir"])
+        .arg(data)
         .arg("--config")
         .arg(config);
     let mut daemon = host.daemon("probe", &mut command)?;
     daemon.wait_for("ready", 30, |line| line.trim() == "ready")?;
     Ok(daemon)
+}
+
+fn join(host: &Host, programs: &Programs, token: &str, data: &Path) -> Result<(), LabError> {
+    let program = programs.probe.display().to_string();
+    let data = data.display().to_string();
+    let args = ["join", token, "--name", host.name(), "--data-dir", &data];
+    host.run(&program, &args).map(drop)
 }
 
 fn configure_caller(internet: &Internet, settings: &FleetSettings) -> Result<(), LabError> {

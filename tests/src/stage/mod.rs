@@ -103,6 +103,11 @@ impl Stage {
         self.fleet.as_ref()
     }
 
+    /// The authority that everybody trusts.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     /// Lets the resolvers ask these servers about a zone.
     pub fn delegate_zone(&mut self, zone: &str, servers: Vec<IpAddr>) -> Result<(), LabError> {
         self.names.delegations.insert(zone.to_owned(), servers);
