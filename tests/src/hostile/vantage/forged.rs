@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use onlyhere_proto::wire::{
-    AttachRequest, CheckRequest, DnsAnswer, DnsFacts, Hello, HttpFacts, HttpHeader, Observation,
-    ObservationBatch, RequestDone, Rst, SaidBy, TcpFacts, TlsFacts,
+    AttachRequest, Certificate, CheckRequest, DnsAnswer, DnsFacts, Hello, HttpFacts, HttpHeader,
+    Observation, ObservationBatch, RequestDone, Rst, SaidBy, TcpFacts, TlsFacts,
     attach_request::Message as Said, observation::Facts, said_by::Who,
 };
 use prost::Message;
@@ -126,6 +126,40 @@ pub(super) fn answers(request: &CheckRequest, well: bool) -> Vec<Observation> {
         .zip(stages)
         .map(|(sequence, (stage, outcome))| observation(request, sequence, stage, outcome))
         .collect()
+}
+
+/// That the name leads elsewhere, and that nobody is there.
+pub(super) fn elsewhere(request: &CheckRequest, addresses: u8) -> Vec<Observation> {
+    let nobody = (0..addresses).map(|n| format!("198.19.253.{}", n + 2));
+    let mut all = vec![observation(request, 0, DNS, OK)];
+    if let Some(Facts::Dns(dns)) = &mut all[0].facts {
+        let answer = |address| DnsAnswer { address, ttl_s: 60 };
+        dns.answers = nobody.clone().map(answer).collect();
+    }
+    for (sequence, address) in (1..).zip(nobody) {
+        all.push(Observation {
+            address,
+            ..observation(request, sequence, TCP, REFUSED)
+        });
+    }
+    all
+}
+
+/// An observation with one certificate of a hundred long names, some 8 kB.
+pub(super) fn large(request: &CheckRequest, sequence: u32) -> Observation {
+    let names = (0..100).map(|n| format!("{n}.{}.{}", "a".repeat(60), MARK));
+    let facts = TlsFacts {
+        version: "TLSv1.3".into(),
+        certificates: vec![Certificate {
+            names: names.collect(),
+            ..Certificate::default()
+        }],
+        ..TlsFacts::default()
+    };
+    Observation {
+        facts: Some(Facts::Tls(facts)),
+        ..observation(request, sequence, TLS, OK)
+    }
 }
 
 /// `AttachRequest { observations { observations {} observations {} ... } }`, two bytes for each.

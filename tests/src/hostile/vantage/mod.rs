@@ -35,6 +35,10 @@ pub struct Mallory {
 pub(super) enum Trick {
     /// Says that nothing ever connects.
     LiesRefused,
+    /// Says that the name has another address, at which nobody is.
+    ForgesAddress,
+    /// Says that the name has as many other addresses as a response can hold.
+    ForgesAddresses,
     /// Says that everything is well.
     LiesWell,
     /// Answers what it is asked in another vantage's name.
@@ -45,6 +49,8 @@ pub(super) enum Trick {
     Replays,
     /// A hundred thousand observations for one request.
     Floods,
+    /// As much as a request may be answered with, for every request.
+    Fills,
     /// Observations for checks that are not.
     FloodsUnasked,
     /// Bytes that are no message.

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tonic::Status;
 
 use super::forged::{
-    OK, TCP, answers, batch, done, empty_capabilities, empty_certificates, empty_observations,
-    hello, message, observation,
+    OK, TCP, answers, batch, done, elsewhere, empty_capabilities, empty_certificates,
+    empty_observations, hello, large, message, observation,
 };
 use super::line::{Line, Wire};
 use super::{MARK, Mallory, Trick};
@@ -43,6 +43,8 @@ const fn closed_port(name: &'static str, trick: Trick) -> Behaviour {
 
 pub(in crate::hostile) const BEHAVIOURS: &[Behaviour] = &[
     honest_site("probe-lies-refused", Trick::LiesRefused, ""),
+    honest_site("probe-forges-an-address", Trick::ForgesAddress, ""),
+    honest_site("probe-forges-64-addresses", Trick::ForgesAddresses, ""),
     closed_port("probe-lies-all-is-well", Trick::LiesWell),
     honest_site("probe-in-anothers-name", Trick::OthersName, ""),
     honest_site(
@@ -52,6 +54,7 @@ pub(in crate::hostile) const BEHAVIOURS: &[Behaviour] = &[
     ),
     honest_site("probe-replays", Trick::Replays, "cut off"),
     honest_site("probe-floods", Trick::Floods, "for one request"),
+    honest_site("probe-fills-its-allowance", Trick::Fills, ""),
     honest_site("probe-floods-unasked", Trick::FloodsUnasked, "not its own"),
     honest_site("probe-garbage", Trick::Garbage, "cannot be read"),
     honest_site(
@@ -198,6 +201,12 @@ fn to(trick: Trick, request: &CheckRequest, memory: &mut Memory) -> Vec<Bytes> {
     };
     match trick {
         Trick::LiesRefused => vec![batch(answers(request, false)), done(request)],
+        Trick::ForgesAddress => vec![batch(elsewhere(request, 1)), done(request)],
+        Trick::ForgesAddresses => vec![batch(elsewhere(request, 64)), done(request)],
+        Trick::Fills => {
+            let large = |from: u32| batch((from..from + 100).map(|n| large(request, n)).collect());
+            vec![large(0), large(100), done(request)]
+        }
         Trick::OthersName => {
             let mut lies = answers(request, false);
             for (place, lie) in lies.iter_mut().enumerate() {
