@@ -66,7 +66,7 @@ fn a_bad_target_is_one_sentence_with_and_without_the_subcommand() {
         ("tcp://host", "tcp:// needs a port"),
         ("https://me:pw@host", "user name or password"),
         ("dns://shop.example?type=MX", "?type=A or ?type=AAAA"),
-        ("a\x1b[31mb", "is no host"),
+        ("a\x1b[31mb", "holds a control character"),
     ] {
         assert_usage(&[target], &[], says);
         assert_usage(&["check", target], &[], says);

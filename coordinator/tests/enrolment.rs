@@ -224,10 +224,7 @@ async fn garbage_and_floods_end_the_stream() {
             vec![ToCoordinator::Observations(nonsense)],
             "cannot be believed",
         ),
-        (
-            vec![ToCoordinator::Observations(too_many)],
-            "with 257 observations",
-        ),
+        (vec![ToCoordinator::Observations(too_many)], "more than 256"),
         (
             vec![ToCoordinator::Done(wire::RequestDone::default())],
             "check_id",
