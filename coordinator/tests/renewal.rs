@@ -179,7 +179,7 @@ async fn probes_stay_through_every_step_of_a_new_ca() {
         (end.code(), end.message()),
         (
             Code::PermissionDenied,
-            "its certificate is of a CA that was retired"
+            "its certificate is of a CA that was retired; with a new token it can join again"
         )
     );
     coordinator.wait_for(&["fra1"]).await;

@@ -41,7 +41,7 @@ pub enum End {
     )]
     OtherKey,
     /// The CA that signed its certificate is trusted no more.
-    #[error("its certificate is of a CA that was retired")]
+    #[error("its certificate is of a CA that was retired; with a new token it can join again")]
     Retired,
     /// Its certificate is over.
     #[error("its certificate has expired")]

@@ -232,3 +232,46 @@ fn valid_for(params: &mut CertificateParams, life: Duration, now: SystemTime) {
     params.not_before = (now - CLOCK_SKEW.min(life / 7)).into();
     params.not_after = (now + life).into();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_probe_gets_its_name_from_the_coordinator_whatever_it_asks_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::load_or_create(dir.path()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut wish = CertificateParams::new(["evil.example".to_owned()]).unwrap();
+        wish.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        wish.subject_alt_names
+            .push(SanType::URI("onlyhere://probe/other".try_into().unwrap()));
+        let request = wish.serialize_request(&key).unwrap();
+        let name = "fra1".parse().unwrap();
+        let signed = authority.sign_probe(request.der(), &name, LIFE).unwrap();
+        assert_eq!(signed.peer.name.as_str(), "fra1");
+        let (_, leaf) = x509_parser::parse_x509_certificate(&signed.chain[0]).unwrap();
+        assert!(!leaf.is_ca());
+        let names = leaf.subject_alternative_name().unwrap().unwrap();
+        assert_eq!(names.value.general_names.len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_signing_request_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::load_or_create(dir.path()).unwrap();
+        let name = "fra1".parse().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap();
+        let mut forged = request.der().to_vec();
+        let last = forged.len() - 1;
+        forged[last] ^= 1;
+        for wrong in [Vec::new(), vec![0x30; 9000], forged] {
+            assert!(authority.sign_probe(&wrong, &name, LIFE).is_err());
+        }
+    }
+}

@@ -157,10 +157,12 @@ impl Guard {
     }
 
     /// The kind of special range of an address that nobody but the owner may learn of: it says how the network around
-    /// this vantage is built. The unspecified address and the loopback ones mean the same everywhere and are what
-    /// resolvers that lie like to answer.
+    /// this vantage is built. The unspecified addresses, 127.0.0.1 and ::1 mean the same everywhere and are what resolvers
+    /// that lie like to answer.
     pub fn hides(&self, address: IpAddr) -> Option<&'static str> {
-        let tells_nothing = address.is_unspecified() || address.is_loopback();
+        let tells_nothing = address.is_unspecified()
+            || address == Ipv4Addr::LOCALHOST
+            || address == Ipv6Addr::LOCALHOST;
         special_range(address)
             .filter(|_| self.public_only && !tells_nothing && !self.opens(address))
     }
