@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{listen::Connection, tokens::Token};
 
-/// The people's gRPC service; [`super::access`] has let the call through.
+/// The people's gRPC service; `super::access` has let the call through.
 #[derive(Clone)]
 pub struct PublicPort(pub Api);
 

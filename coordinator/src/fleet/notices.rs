@@ -24,7 +24,7 @@ struct Noticed {
 }
 
 impl Notices {
-    /// Takes note of an attachment: see [`Instances::attached`].
+    /// Takes note of an attachment: see `Instances::attached`.
     pub fn attached(&self, name: &VantageName, instance: Instance) -> Option<Clash> {
         self.lock().instances.attached(name, instance)
     }

@@ -1,8 +1,8 @@
 //! One port: accepts connections, shakes hands, serves a router over each. HTTP/2 carries gRPC; the people's port speaks
 //! HTTP/1.1 as well.
 //!
-//! Everything a stranger can hold is bounded: connections, overall and of one address ([`doors`]), the time of a handshake,
-//! headers, streams, requests per second, and how long a peer may say or read nothing ([`activity`]). On the probe port
+//! Everything a stranger can hold is bounded: connections, overall and of one address (`doors`), the time of a handshake,
+//! headers, streams, requests per second, and how long a peer may say or read nothing (`activity`). On the probe port
 //! strangers (who may only enrol) and enrolled probes are counted apart, so that strangers cannot keep probes out.
 
 mod activity;
