@@ -38,7 +38,6 @@ test: build-tools lab-services ## All tests: unit, property, integration, and th
 	cargo test --workspace $(LOCKED)
 	deploy/dev/run-lab.sh run --repeat 1 --jobs $(JOBS)
 	deploy/dev/run-lab.sh guard
-	deploy/dev/run-lab.sh hostile
 
 test-unit: build-tools lab-services ## All tests but the lab's scenarios
 	cargo test --workspace $(LOCKED)
