@@ -38,7 +38,12 @@ for target in "$@"; do
   else
     result="FAILED"
     failed=1
-    tail -n 60 "$log"
+    # What failed stands above a long trace of cargo-fuzz's own; with the input, so that a log is enough to mend it.
+    grep -v -E '^ +([0-9]+: |at )' "$log" | tail -n 60
+    for input in "artifacts/$target"/*; do
+      [ -f "$input" ] || continue
+      printf '%s\n' "$input" && base64 "$input" | head -n 40
+    done
   fi
   began=$(sed -n 's/.*INITED cov: \([0-9]*\).*/\1/p' "$log")
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
