@@ -89,8 +89,8 @@ pub struct VantagesArgs {
     /// Which to list, such as eu+residential; all when left out
     pub selector: Option<Selector>,
     /// How to print them
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+    pub format: ListFormat,
     /// Whom to ask.
     #[command(flatten)]
     pub coordinator: CoordinatorArgs,
@@ -139,12 +139,27 @@ pub struct CoordinatorArgs {
     pub log_format: LogFormat,
 }
 
-/// How a result is printed.
+/// How a report is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// For people
     Text,
-    /// For scripts.
+    /// For scripts: one object
+    Json,
+    /// For an issue tracker
+    Markdown,
+    /// JUnit XML, as Jenkins and GitLab read it
+    Junit,
+    /// GitHub Actions: annotations, job summary, outputs of the step
+    Github,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people
+    Text,
+    /// For scripts: one object
     Json,
 }
 
@@ -360,9 +375,12 @@ mod tests {
             (&["--format", "json"], "<TARGET>"),
             (&["a", "b"], "unexpected argument 'b'"),
             (&["--fast", "a"], "unexpected argument '--fast'"),
-            (&["a", "--format", "xml"], "[possible values: text, json]"),
             (
-                &["a", "--format", "markdown"],
+                &["a", "--format", "xml"],
+                "[possible values: text, json, markdown, junit, github]",
+            ),
+            (
+                &["vantages", "--format", "junit"],
                 "[possible values: text, json]",
             ),
             (&["a", "--fail-on", "all"], "known are ok, local, source"),

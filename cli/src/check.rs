@@ -12,7 +12,7 @@ use std::{
 use onlyhere_diagnosis::Case;
 use onlyhere_probe_node::{Guard, ProberSettings};
 use onlyhere_proto::{
-    CheckId, Conditions, Host, REPORT_SCHEMA, Report, Scope, Subject, Target, Timestamp, Vantage,
+    CheckId, Conditions, Host, REPORT_SCHEMA, Report, Subject, Target, Timestamp, Vantage,
     VantageName, VantageReport, limits,
 };
 use rustls::RootCertStore;
@@ -21,16 +21,15 @@ use ulid::Ulid;
 
 use crate::{
     alone::{self, Judged},
-    args::{CheckArgs, Format},
+    answer::Answer,
+    args::CheckArgs,
     caller::{Caller, Granted},
     error::CliError,
     local::{self, proxy::Proxy},
     remote::{CoordinatorUrl, Question, RemoteError, Session},
-    render::{
-        self,
-        progress::{Event, Watch},
-    },
+    render::progress::{Event, Watch},
     settings::{Settings, Token},
+    standing::Standing,
 };
 
 /// Longest wait for the coordinator to accept a check; a fifth of the check's time if that is less.
@@ -80,34 +79,12 @@ pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
         _ => check.progress.finish(),
     }
     let (report, note) = outcome?;
-    tell(
-        &report,
-        note.as_deref(),
-        args.format,
-        args.fail_on.as_deref(),
-    )
-}
-
-/// Prints a report on stdout and gives the exit code. `alone` says why it is one vantage's word, where it is.
-pub(crate) fn tell(
-    report: &Report,
-    alone: Option<&str>,
-    format: Format,
-    fail_on: Option<&[Scope]>,
-) -> Result<ExitCode, CliError> {
-    match format {
-        Format::Text => render::print(|width| render::text::report(report, alone, width)),
-        Format::Json => render::print_json(report),
-    }
-    .map_err(|error| CliError::own("the verdict cannot be printed", error))?;
-    Ok(ExitCode::from(exit_code(report.verdict.scope, fail_on)))
-}
-
-fn exit_code(scope: Scope, fail_on: Option<&[Scope]>) -> u8 {
-    match fail_on {
-        Some(listed) if !listed.contains(&scope) => 0,
-        _ => scope.exit_code(),
-    }
+    let answer = Answer {
+        report: &report,
+        alone: note.as_deref(),
+        standing: Standing::of(report.verdict.scope, args.fail_on.as_deref()),
+    };
+    answer.tell(args.format)
 }
 
 /// What the owner says the name leads to; only of a name can that be said.
@@ -426,17 +403,6 @@ fn new_check_id() -> CheckId {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fail_on_lets_every_other_scope_pass() {
-        assert_eq!(exit_code(Scope::Global, None), 16);
-        assert_eq!(exit_code(Scope::Global, Some(&[Scope::Global])), 16);
-        assert_eq!(
-            exit_code(Scope::Local, Some(&[Scope::Global, Scope::Regional])),
-            0
-        );
-        assert_eq!(exit_code(Scope::Ok, Some(&[Scope::Ok])), 0);
-    }
 
     #[test]
     fn expected_addresses_are_told_once_and_only_of_names() {

@@ -6,6 +6,7 @@
 //! is the same diagnosis without a network.
 
 pub mod alone;
+pub mod answer;
 pub mod args;
 pub mod caller;
 pub mod check;
@@ -16,6 +17,7 @@ pub mod remote;
 pub mod render;
 pub mod replay;
 pub mod settings;
+pub mod standing;
 pub mod vantages;
 
 use std::{ffi::OsString, future::Future, io, panic, process::ExitCode};

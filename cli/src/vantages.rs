@@ -6,7 +6,7 @@ use onlyhere_proto::Vantage;
 use serde::Serialize;
 
 use crate::{
-    args::{Format, VantagesArgs},
+    args::{ListFormat, VantagesArgs},
     error::CliError,
     remote::{self, RemoteError},
     render,
@@ -38,8 +38,8 @@ pub async fn run(args: VantagesArgs) -> Result<ExitCode, CliError> {
         _ = tokio::signal::ctrl_c() => return Err(CliError::Interrupted),
     };
     match args.format {
-        Format::Text => render::print(|width| render::vantages::list(&vantages, width)),
-        Format::Json => render::print_json(&Listed {
+        ListFormat::Text => render::print(|width| render::vantages::list(&vantages, width)),
+        ListFormat::Json => render::print_json(&Listed {
             vantages: &vantages,
         }),
     }

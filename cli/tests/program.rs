@@ -85,8 +85,8 @@ fn wrong_usage_is_one_sentence() {
         ),
         (&["shop.example", "--fast"], "unexpected argument '--fast'"),
         (
-            &["shop.example", "--format", "markdown"],
-            "possible values: text, json",
+            &["shop.example", "--format", "yaml"],
+            "possible values: text, json, markdown, junit, github",
         ),
         (&["shop.example", "--timeout", "never"], "from 500ms to 60s"),
         (

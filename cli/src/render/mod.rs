@@ -3,7 +3,10 @@
 //! Whatever comes from outside passes `page::clean` before it reaches a terminal. Colours are written always and
 //! taken out by the stream where it is no terminal or `NO_COLOR` is set.
 
+pub mod github;
 mod history;
+pub mod junit;
+pub mod markdown;
 pub(crate) mod page;
 pub mod progress;
 mod style;
@@ -11,6 +14,7 @@ mod summary;
 mod table;
 pub mod text;
 pub mod vantages;
+mod words;
 
 use std::io::{self, Write};
 
@@ -35,6 +39,11 @@ pub fn print(draw: impl FnOnce(usize) -> String) -> io::Result<()> {
 pub fn print_json(value: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
+    pass_on(&mut io::stdout(), text.as_bytes())
+}
+
+/// Prints a text without styles on stdout, as it is.
+pub fn print_plain(text: &str) -> io::Result<()> {
     pass_on(&mut io::stdout(), text.as_bytes())
 }
 

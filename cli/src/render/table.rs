@@ -30,6 +30,19 @@ impl Column {
 
 /// Draws the vantages of a report and what they saw, a line each.
 pub(super) fn outcomes(page: &mut Page, report: &Report) {
+    draw(page, seen(report));
+}
+
+/// Head and cells of each column of the same table, for forms that draw tables themselves.
+pub(super) fn plain(report: &Report) -> Vec<(&'static str, Vec<String>)> {
+    let cells = |column: Column| column.cells.into_iter().map(|(text, _)| text).collect();
+    seen(report)
+        .into_iter()
+        .map(|column| (column.head, cells(column)))
+        .collect()
+}
+
+fn seen(report: &Report) -> Vec<Column> {
     let vantages: Vec<&Vantage> = report.vantages.iter().map(|seen| &seen.vantage).collect();
     let mut columns = identity(&vantages);
     let column = |family, head| {
@@ -59,7 +72,7 @@ pub(super) fn outcomes(page: &mut Page, report: &Report) {
     if v6.0 {
         columns.push(v6.1);
     }
-    draw(page, columns);
+    columns
 }
 
 /// Draws vantages by what is known of them.

@@ -1,28 +1,34 @@
 //! The report for people: the verdict first, then who must do what, then what it stands on.
 
-use onlyhere_proto::{Actor, CauseReport, Evidence, Report, Scope, Verdict};
+use onlyhere_proto::{Report, Scope, Verdict};
 
 use super::{
     history,
     page::{Page, width_of},
     style::{BAD, BOLD, CARE, DIM, GOOD, PLAIN},
-    summary::time,
     table,
+    words::{
+        certainty, circumstances, further_causes, lower_first, named, objects, shown_causes,
+        shown_evidence, still_to_do, symbol, upper_first, who_acts,
+    },
 };
+use crate::answer::Answer;
 
 /// Where the text of the facts under the headline begins.
 const FACTS: usize = 13;
-/// A further cause is named from this probability on.
-const WORTH_NAMING: f64 = 0.05;
-/// Its remedy is shown from this probability on.
-const WORTH_MENDING: f64 = 0.2;
-/// Causes named besides the first.
-const FURTHER: usize = 3;
 
-/// Sentences of evidence shown, so that the vantages stay on the screen.
-const EVIDENCE: usize = 8;
-/// Of those, what speaks against the verdict.
-const OBJECTIONS: usize = 3;
+/// Draws an answer in `width` columns.
+pub fn answer(answer: &Answer<'_>, width: usize) -> String {
+    let mut text = report(answer.report, answer.alone, width);
+    if let Some(why) = answer.standing.why() {
+        let mut page = Page::new(width);
+        page.gap();
+        let code = answer.standing.exit_code();
+        page.paragraph("", PLAIN, 0, &format!("Exit code {code}: {why}."), DIM);
+        text.push_str(&page.finish());
+    }
+    text
+}
 
 /// Draws a report in `width` columns. `alone` says why it is one vantage's word, where it is.
 pub fn report(report: &Report, alone: Option<&str>, width: usize) -> String {
@@ -52,68 +58,36 @@ pub fn report(report: &Report, alone: Option<&str>, width: usize) -> String {
 
 fn headline(page: &mut Page, report: &Report) {
     let verdict = &report.verdict;
-    let (symbol, colour) = match verdict.scope {
-        Scope::Ok => ("✓", GOOD),
-        Scope::Inconclusive => ("?", CARE),
-        _ => ("✗", BAD),
+    let colour = match verdict.scope {
+        Scope::Ok => GOOD,
+        Scope::Inconclusive => CARE,
+        _ => BAD,
     };
     page.paragraph(
-        &format!("{symbol} "),
+        &format!("{} ", symbol(verdict.scope)),
         colour.bold(),
         2,
         &verdict.headline,
         colour.bold(),
     );
-    let mut about = vec![
-        report.target.input.clone(),
-        tried_from(report),
-        time(report.duration_ms),
-    ];
-    if verdict.intermittent {
-        about.push("comes and goes".to_owned());
-    }
-    if !verdict.complete {
-        about.push("provisional".to_owned());
-    }
+    let mut about = vec![report.target.input.clone()];
+    about.extend(circumstances(report));
     page.paragraph("  ", PLAIN, 2, &about.join(" · "), DIM);
-}
-
-fn tried_from(report: &Report) -> String {
-    let others = report
-        .vantages
-        .iter()
-        .filter(|seen| !seen.vantage.id.is_you())
-        .count();
-    let vantages = |count| if count == 1 { "vantage" } else { "vantages" };
-    match (report.vantages.len() > others, others) {
-        (true, 0) => "tried from this machine alone".to_owned(),
-        (true, n) => format!("tried from here and {n} other {}", vantages(n)),
-        (false, n) => format!("tried from {n} {}", vantages(n)),
-    }
 }
 
 fn facts(page: &mut Page, report: &Report) {
     let verdict = &report.verdict;
     page.gap();
-    if let Some((first, rest)) = verdict.causes.split_first() {
+    if let Some(first) = verdict.causes.first() {
         let label = if verdict.scope == Scope::Inconclusive {
             "  Perhaps"
         } else {
             "  Cause"
         };
         page.paragraph(label, DIM, FACTS, &named(first), BOLD);
-        for cause in rest
-            .iter()
-            .filter(|cause| cause.probability >= WORTH_NAMING)
-            .take(FURTHER)
-        {
-            page.paragraph(
-                "",
-                PLAIN,
-                FACTS,
-                &format!("or: {}", lower_first(&named(cause))),
-                PLAIN,
-            );
+        for cause in further_causes(verdict) {
+            let other = format!("or: {}", lower_first(&named(cause)));
+            page.paragraph("", PLAIN, FACTS, &other, PLAIN);
         }
     }
     if let Some(since) = history::since(report, &shown_evidence(&verdict.evidence)) {
@@ -121,58 +95,6 @@ fn facts(page: &mut Page, report: &Report) {
     }
     page.paragraph("  Certainty", DIM, FACTS, &certainty(verdict), PLAIN);
     page.paragraph("  Who acts", DIM, FACTS, who_acts(verdict.actor), PLAIN);
-}
-
-fn named(cause: &CauseReport) -> String {
-    format!("{} ({})", cause.title, percent(cause.probability))
-}
-
-fn certainty(verdict: &Verdict) -> String {
-    let share = percent(verdict.confidence);
-    if verdict.scope == Scope::Inconclusive {
-        return "not enough to decide; below stands what would".to_owned();
-    }
-    let words = match verdict.confidence {
-        p if p >= 0.97 => "almost certain",
-        p if p >= 0.9 => "very likely",
-        p if p >= 0.8 => "likely",
-        _ => "more likely than not",
-    };
-    format!("{words} ({share})")
-}
-
-/// Whole percents; never claims 0 or 100.
-fn percent(probability: f64) -> String {
-    match (probability * 100.0).round() {
-        p if p < 1.0 => "under 1%".to_owned(),
-        p if p > 99.0 => "over 99%".to_owned(),
-        p => format!("{p:.0}%"),
-    }
-}
-
-const fn who_acts(actor: Actor) -> &'static str {
-    match actor {
-        Actor::You => "you, on this machine",
-        Actor::YourNetwork => "whoever runs your network: router, company or provider",
-        Actor::Site => "whoever runs the site",
-        Actor::DnsOperator => "whoever runs the name's DNS",
-        Actor::Transit => "a network in between; tell your provider",
-        Actor::Nobody => "nobody",
-        Actor::Unknown => "not known yet",
-    }
-}
-
-/// The causes whose remedies are shown: the likeliest, and another that is as good as likely.
-fn shown_causes(verdict: &Verdict) -> Vec<&CauseReport> {
-    let worth = |(i, cause): &(usize, &CauseReport)| *i == 0 || cause.probability >= WORTH_MENDING;
-    let fault = verdict.scope != Scope::Ok;
-    let causes = verdict
-        .causes
-        .iter()
-        .enumerate()
-        .filter(|_| fault)
-        .filter(worth);
-    causes.map(|(_, cause)| cause).take(2).collect()
 }
 
 fn remedies(page: &mut Page, verdict: &Verdict) {
@@ -205,23 +127,6 @@ fn heading(page: &mut Page, title: &str, time_to_fix: &str) {
     }
 }
 
-/// Names such as `IP` and `DNS` keep their capitals.
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    match (chars.next(), chars.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() || second == ' ' => {
-            first.to_lowercase().collect::<String>() + chars.as_str()
-        }
-        _ => text.to_owned(),
-    }
-}
-
-fn upper_first(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().into_iter().flat_map(char::to_uppercase);
-    first.collect::<String>() + chars.as_str()
-}
-
 /// What weighs most, and whatever speaks against the verdict.
 fn evidence(page: &mut Page, verdict: &Verdict) {
     let shown = shown_evidence(&verdict.evidence);
@@ -243,26 +148,6 @@ fn evidence(page: &mut Page, verdict: &Verdict) {
     }
 }
 
-fn objects(evidence: &Evidence) -> bool {
-    evidence.log10_bayes_factor < 0.0
-}
-
-/// In the order given. An objection is not left out for a further confirmation.
-fn shown_evidence(all: &[Evidence]) -> Vec<&Evidence> {
-    let objections = all.iter().filter(|e| objects(e)).count().min(OBJECTIONS);
-    let (mut supports, mut objected) = (0, 0);
-    let keep = |evidence: &&Evidence| {
-        let (count, most) = if objects(evidence) {
-            (&mut objected, objections)
-        } else {
-            (&mut supports, EVIDENCE - objections)
-        };
-        *count += 1;
-        *count <= most
-    };
-    all.iter().filter(keep).collect()
-}
-
 fn advisories(page: &mut Page, verdict: &Verdict) {
     if verdict.advisories.is_empty() {
         return;
@@ -273,16 +158,8 @@ fn advisories(page: &mut Page, verdict: &Verdict) {
     }
 }
 
-/// What is still to be done, without what already stands under a shown cause.
 fn next(page: &mut Page, verdict: &Verdict) {
-    let said = |text: &String| {
-        let shown = shown_causes(verdict);
-        shown
-            .iter()
-            .flat_map(|cause| &cause.confirm)
-            .any(|confirm| text.ends_with(confirm.as_str()))
-    };
-    let texts: Vec<&String> = verdict.next.iter().filter(|text| !said(text)).collect();
+    let texts = still_to_do(verdict);
     if !texts.is_empty() {
         section(page, "Next");
         items(page, texts);

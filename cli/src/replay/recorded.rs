@@ -18,7 +18,7 @@ use onlyhere_proto::{
 use serde::Deserialize;
 
 use super::VANTAGES;
-use crate::{args::Format, check, error::CliError, render};
+use crate::{answer::Answer, args::Format, error::CliError, render, standing::Standing};
 
 /// Longest report that is read, bytes.
 const LONGEST: u64 = 16 * 1024 * 1024;
@@ -36,7 +36,12 @@ pub fn run(path: &Path, format: Format, fail_on: Option<&[Scope]>) -> Result<Exi
             "the report itself says {was}; judged again it is {is}"
         ));
     }
-    check::tell(&report, None, format, fail_on)
+    let answer = Answer {
+        report: &report,
+        alone: None,
+        standing: Standing::of(report.verdict.scope, fail_on),
+    };
+    answer.tell(format)
 }
 
 /// One byte more than allowed, at most.

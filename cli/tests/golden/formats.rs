@@ -1,0 +1,110 @@
+//! The formats for trackers and CI, of reports that the lab made.
+
+use std::{fs, path::Path};
+
+use onlyhere_cli::{
+    answer::Answer,
+    render::{github, junit, markdown},
+    standing::Standing,
+};
+use onlyhere_proto::{CauseId, Outcome, Report, Scope};
+
+use crate::sample::{Seen, cause, fleet, report, vantage};
+
+/// A report in `docs/examples/`.
+fn example(name: &str) -> Report {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples");
+    serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap()
+}
+
+fn answer<'a>(report: &'a Report, fail_on: Option<&[Scope]>) -> Answer<'a> {
+    Answer {
+        report,
+        alone: None,
+        standing: Standing::of(report.verdict.scope, fail_on),
+    }
+}
+
+/// All three, one after the other.
+fn formats(answer: &Answer<'_>) -> String {
+    let summary = tempfile::tempdir().unwrap();
+    let [step, output] = ["summary", "output"].map(|name| summary.path().join(name));
+    // What stands there already stays.
+    fs::write(&output, "earlier=1\n").unwrap();
+    let files = github::Files {
+        summary: Some(&step),
+        output: Some(&output),
+    };
+    files.append(answer).unwrap();
+    let markdown = markdown::answer(answer);
+    assert_eq!(fs::read_to_string(&step).unwrap(), markdown);
+    format!(
+        "{markdown}\n=== junit\n{}\n=== github: stdout\n{}\n=== github: outputs\n{}",
+        junit::answer(answer).unwrap(),
+        github::commands(answer),
+        fs::read_to_string(&output).unwrap()
+    )
+}
+
+#[test]
+fn a_ban() {
+    insta::assert_snapshot!(formats(&answer(&example("ban.json"), None)));
+}
+
+#[test]
+fn a_dead_family_that_does_not_count() {
+    let report = example("ipv6-dead.json");
+    insta::assert_snapshot!(formats(&answer(&report, Some(&[Scope::Global]))));
+}
+
+#[test]
+fn a_fault_that_comes_and_goes() {
+    insta::assert_snapshot!(formats(&answer(&example("crash-loop.json"), None)));
+}
+
+#[test]
+fn all_well() {
+    let mut report = report(
+        "https://shop.example",
+        fleet(|_| Seen::both(Outcome::Ok)),
+        Scope::Ok,
+    );
+    report.verdict.headline = "Reachable from here and from 6 other networks".into();
+    insta::assert_snapshot!(formats(&answer(&report, None)));
+}
+
+#[test]
+fn one_vantage_cannot_tell() {
+    let alone = vec![vantage(
+        "you",
+        None,
+        None,
+        None,
+        Seen::both(Outcome::Refused),
+    )];
+    let mut report = report("https://shop.example", alone, Scope::Inconclusive);
+    report.verdict.headline = "Refused here, and one vantage cannot tell whether only here".into();
+    report.verdict.causes = vec![
+        cause(CauseId::ServiceDown, 0.52, "The service is down"),
+        cause(CauseId::IpBan, 0.21, "The site has banned your IP address"),
+    ];
+    let answer = Answer {
+        alone: Some("no coordinator is set"),
+        ..answer(&report, None)
+    };
+    insta::assert_snapshot!(formats(&answer));
+}
+
+#[test]
+fn a_summary_that_cannot_be_written_is_told_by_name() {
+    let report = example("ban.json");
+    let files = github::Files {
+        summary: Some(Path::new("/nowhere/summary")),
+        output: None,
+    };
+    let error = files.append(&answer(&report, None)).unwrap_err();
+    assert!(
+        error.to_string().starts_with("/nowhere/summary: "),
+        "{error}"
+    );
+}
