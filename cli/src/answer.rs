@@ -5,9 +5,9 @@ use std::{env, io, path::PathBuf, process::ExitCode};
 use onlyhere_proto::Report;
 
 use crate::{
-    args::Format,
+    args::{Format, ShowArgs},
     error::CliError,
-    render::{self, github, junit, markdown, text},
+    render::{self, explain, github, junit, markdown, text},
     standing::Standing,
 };
 
@@ -24,14 +24,15 @@ pub struct Answer<'a> {
 
 impl Answer<'_> {
     /// Prints it on stdout and gives the exit code.
-    pub fn tell(&self, format: Format) -> Result<ExitCode, CliError> {
-        self.print(format)
+    pub fn tell(&self, show: &ShowArgs) -> Result<ExitCode, CliError> {
+        self.print(show)
             .map_err(|error| CliError::own("the verdict cannot be printed", error))?;
         Ok(ExitCode::from(self.standing.exit_code()))
     }
 
-    fn print(&self, format: Format) -> io::Result<()> {
-        match format {
+    fn print(&self, show: &ShowArgs) -> io::Result<()> {
+        match show.format {
+            Format::Text if show.explain => render::print(|width| explain::answer(self, width)),
             Format::Text => render::print(|width| text::answer(self, width)),
             Format::Json => {
                 if let Some(why) = self.standing.why() {

@@ -47,13 +47,13 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, CliError> {
                 .map_err(|error| CliError::own("help cannot be printed", error))?;
             return Ok(ExitCode::SUCCESS);
         }
-        Parsed::Run(command) => command,
+        Parsed::Run(command) => *command,
     };
     match command {
         Command::Demo(args) => demo::run(args).map(|never| match never {}),
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => {
-            log_to_stderr(&args.coordinator);
+            log_to_stderr(&args.question.coordinator);
             on_runtime(check::run(args))
         }
         Command::Vantages(args) => {

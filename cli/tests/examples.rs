@@ -10,7 +10,7 @@ use std::{
     process::Command,
 };
 
-use onlyhere_cli::render::text;
+use onlyhere_cli::{answer::Answer, render::text, standing::Standing};
 use onlyhere_proto::Report;
 
 /// Columns of the examples.
@@ -31,7 +31,12 @@ fn the_readme_shows_what_is_printed() {
         let report: Report = read(&path);
         let gist = |r: &Report| (r.verdict.scope, r.verdict.causes.first().map(|c| c.id));
         assert_eq!(gist(&judged), gist(&report), "{}", path.display());
-        let printed = anstream::adapter::strip_str(&text::report(&report, None, WIDTH)).to_string();
+        let answer = Answer {
+            report: &report,
+            alone: None,
+            standing: Standing::Passed,
+        };
+        let printed = anstream::adapter::strip_str(&text::answer(&answer, WIDTH)).to_string();
         let wider = printed.lines().find(|line| line.chars().count() > WIDTH);
         assert_eq!(wider, None, "{}", path.display());
         let name = path.file_name().unwrap().to_str().unwrap();

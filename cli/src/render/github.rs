@@ -28,7 +28,7 @@ pub fn commands(answer: &Answer<'_>) -> String {
     let level = match answer.standing {
         Standing::Passed => "notice",
         Standing::Tolerated(_) => "warning",
-        Standing::Failed(_) | Standing::Undecided => "error",
+        Standing::Failed(..) | Standing::Undecided(_) => "error",
     };
     let mut out = command(level, verdict.scope.label(), &message(answer));
     for advisory in verdict.advisories.iter().take(ADVISORIES) {

@@ -3,6 +3,7 @@
 //! Whatever comes from outside passes `page::clean` before it reaches a terminal. Colours are written always and
 //! taken out by the stream where it is no terminal or `NO_COLOR` is set.
 
+pub mod explain;
 pub mod github;
 mod history;
 pub mod junit;
@@ -10,7 +11,7 @@ pub mod markdown;
 pub(crate) mod page;
 pub mod progress;
 mod style;
-mod summary;
+pub(crate) mod summary;
 mod table;
 pub mod text;
 pub mod vantages;

@@ -79,6 +79,20 @@ pub(super) fn cell(target: &Target, observations: &[Observation], family: Family
     }
 }
 
+/// Whether a vantage measured anything of the target at all.
+pub(crate) fn has_measured(target: &Target, observations: &[Observation]) -> bool {
+    observations
+        .iter()
+        .any(|o| is_about(target, o) && o.outcome != Outcome::NotMeasured)
+}
+
+/// Whether a vantage fails at the target, over either family.
+pub(crate) fn fails(target: &Target, observations: &[Observation]) -> bool {
+    [Family::V4, Family::V6]
+        .iter()
+        .any(|family| cell(target, observations, *family).mood == Mood::Bad)
+}
+
 fn is_about(target: &Target, o: &Observation) -> bool {
     let own = matches!(
         o.purpose,

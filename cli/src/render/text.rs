@@ -19,41 +19,43 @@ const FACTS: usize = 13;
 
 /// Draws an answer in `width` columns.
 pub fn answer(answer: &Answer<'_>, width: usize) -> String {
-    let mut text = report(answer.report, answer.alone, width);
-    if let Some(why) = answer.standing.why() {
-        let mut page = Page::new(width);
-        page.gap();
-        let code = answer.standing.exit_code();
-        page.paragraph("", PLAIN, 0, &format!("Exit code {code}: {why}."), DIM);
-        text.push_str(&page.finish());
-    }
-    text
+    let mut page = Page::new(width);
+    verdict(&mut page, answer.report);
+    evidence(&mut page, &answer.report.verdict);
+    surroundings(&mut page, answer.report);
+    remarks(&mut page, answer);
+    page.finish()
 }
 
-/// Draws a report in `width` columns. `alone` says why it is one vantage's word, where it is.
-pub fn report(report: &Report, alone: Option<&str>, width: usize) -> String {
-    let mut page = Page::new(width);
-    headline(&mut page, report);
+/// The verdict itself: what, why, who acts and how.
+pub(super) fn verdict(page: &mut Page, report: &Report) {
+    headline(page, report);
     if report.verdict.scope != Scope::Ok {
-        facts(&mut page, report);
-        remedies(&mut page, &report.verdict);
+        facts(page, report);
+        remedies(page, &report.verdict);
     }
-    evidence(&mut page, &report.verdict);
-    section(&mut page, "Vantages");
-    table::outcomes(&mut page, report);
-    advisories(&mut page, &report.verdict);
-    next(&mut page, &report.verdict);
-    if let Some(why) = alone {
+}
+
+/// Who saw what, and what is left.
+pub(super) fn surroundings(page: &mut Page, report: &Report) {
+    section(page, "Vantages");
+    table::outcomes(page, report);
+    advisories(page, &report.verdict);
+    next(page, &report.verdict);
+}
+
+/// Of how the verdict came about, and what it counts for.
+pub(super) fn remarks(page: &mut Page, answer: &Answer<'_>) {
+    let mut remark = |text: String| {
         page.gap();
-        page.paragraph(
-            "",
-            PLAIN,
-            0,
-            &format!("One vantage judged this alone: {why}."),
-            DIM,
-        );
+        page.paragraph("", PLAIN, 0, &text, DIM);
+    };
+    if let Some(why) = answer.alone {
+        remark(format!("One vantage judged this alone: {why}."));
     }
-    page.finish()
+    if let Some(why) = answer.standing.why() {
+        remark(format!("Exit code {}: {why}.", answer.standing.exit_code()));
+    }
 }
 
 fn headline(page: &mut Page, report: &Report) {
@@ -143,7 +145,7 @@ fn evidence(page: &mut Page, verdict: &Verdict) {
     }
     let left_out = verdict.evidence.len() - shown.len();
     if left_out > 0 {
-        let more = format!("and {left_out} that weigh less; --format json has them all");
+        let more = format!("and {left_out} that weigh less; `--explain` shows them");
         page.paragraph("", PLAIN, hang, &more, DIM);
     }
 }
@@ -172,7 +174,7 @@ fn items<'a>(page: &mut Page, texts: impl IntoIterator<Item = &'a String>) {
     }
 }
 
-fn section(page: &mut Page, title: &str) {
+pub(super) fn section(page: &mut Page, title: &str) {
     page.gap();
     page.line(&[(title, BOLD)]);
 }

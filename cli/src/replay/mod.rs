@@ -21,7 +21,7 @@ pub const VANTAGES: usize = 1_024;
 /// Carries out `onlyhere replay`, and gives the exit code.
 pub fn run(args: ReplayArgs) -> Result<ExitCode, CliError> {
     match args.report {
-        Some(path) => recorded::run(&path, args.format, args.fail_on.as_deref()),
+        Some(path) => recorded::run(&path, &args.show, &args.demands),
         // The command line demands one of the two.
         None => stdio::serve(&mut io::stdin().lock(), &mut io::stdout().lock())
             .map(|()| ExitCode::SUCCESS)

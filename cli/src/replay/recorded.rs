@@ -12,24 +12,29 @@ use std::{
 
 use onlyhere_diagnosis::{Case, Investigation};
 use onlyhere_proto::{
-    CheckId, Conditions, Observation, Purpose, REPORT_SCHEMA, Report, Scope, Subject, Target,
-    Vantage, VantageName, VantageReport, Verdict, limits, wire,
+    CheckId, Conditions, Observation, Purpose, REPORT_SCHEMA, Report, Subject, Target, Vantage,
+    VantageName, VantageReport, Verdict, limits, wire,
 };
 use serde::Deserialize;
 
 use super::VANTAGES;
-use crate::{answer::Answer, args::Format, error::CliError, render, standing::Standing};
+use crate::{
+    answer::Answer,
+    args::{DemandArgs, ShowArgs},
+    error::CliError,
+    render,
+    standing::{Demands, Standing},
+};
 
 /// Longest report that is read, bytes.
 const LONGEST: u64 = 16 * 1024 * 1024;
 
 /// Judges the report in a file (`-`: standard input) again, prints it with the new verdict, and gives the exit code.
-pub fn run(path: &Path, format: Format, fail_on: Option<&[Scope]>) -> Result<ExitCode, CliError> {
-    let usage = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
-    let bytes = read(path).map_err(|error| usage(format!("cannot be read: {error}")))?;
-    let report = parse(&bytes).map_err(usage)?;
+pub fn run(path: &Path, show: &ShowArgs, demands: &DemandArgs) -> Result<ExitCode, CliError> {
+    let report = load(path)?;
+    let demands = Demands::read(demands, &report.target)?;
     let was = gist(&report.verdict);
-    let report = judge(report).map_err(usage)?;
+    let report = judge(report).map_err(|why| refused(path, why))?;
     let is = gist(&report.verdict);
     if was != is {
         render::complain(&format!(
@@ -39,9 +44,19 @@ pub fn run(path: &Path, format: Format, fail_on: Option<&[Scope]>) -> Result<Exi
     let answer = Answer {
         report: &report,
         alone: None,
-        standing: Standing::of(report.verdict.scope, fail_on),
+        standing: Standing::of(&report, &demands),
     };
-    answer.tell(format)
+    answer.tell(show)
+}
+
+/// The report in a file (`-`: standard input), as it stands there.
+pub fn load(path: &Path) -> Result<Report, CliError> {
+    let bytes = read(path).map_err(|error| refused(path, format!("cannot be read: {error}")))?;
+    parse(&bytes).map_err(|why| refused(path, why))
+}
+
+fn refused(path: &Path, why: String) -> CliError {
+    CliError::Usage(format!("{}: {why}", path.display()))
 }
 
 /// One byte more than allowed, at most.

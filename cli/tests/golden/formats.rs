@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use onlyhere_cli::{
     answer::Answer,
-    render::{github, junit, markdown},
-    standing::Standing,
+    render::{explain, github, junit, markdown},
+    standing::{Demands, Standing},
 };
 use onlyhere_proto::{CauseId, Outcome, Report, Scope};
 
@@ -18,10 +18,14 @@ fn example(name: &str) -> Report {
 }
 
 fn answer<'a>(report: &'a Report, fail_on: Option<&[Scope]>) -> Answer<'a> {
+    let demands = Demands {
+        fail_on: fail_on.map(<[Scope]>::to_vec),
+        ..Demands::default()
+    };
     Answer {
         report,
         alone: None,
-        standing: Standing::of(report.verdict.scope, fail_on),
+        standing: Standing::of(report, &demands),
     }
 }
 
@@ -107,4 +111,22 @@ fn a_summary_that_cannot_be_written_is_told_by_name() {
         error.to_string().starts_with("/nowhere/summary: "),
         "{error}"
     );
+}
+
+#[test]
+fn a_ban_explained() {
+    let report = example("ban.json");
+    let text = explain::answer(&answer(&report, None), 80);
+    let text = anstream::adapter::strip_str(&text).to_string();
+    for line in text.lines() {
+        assert!(console::measure_text_width(line) <= 80, "too long: {line}");
+    }
+    for observation in report.vantages.iter().flat_map(|seen| &seen.observations) {
+        let address = observation.address.map(|address| address.to_string());
+        let host = Some(observation.host.clone());
+        assert!(text.contains(&address.or(host).unwrap()), "{observation:?}");
+    }
+    // The verdict and what it stands on; the observations of the caller follow, and those of the others alike.
+    let (shown, _) = text.split_once("\n  ams (").expect("the second vantage");
+    insta::assert_snapshot!(shown);
 }

@@ -3,8 +3,8 @@
 
 use onlyhere_cli::{
     answer::Answer,
-    render::{github, junit, markdown, text},
-    standing::Standing,
+    render::{explain, github, junit, markdown, text},
+    standing::{Demands, Standing},
 };
 use onlyhere_proto::{Advisory, CauseId, Mechanism, Outcome, Report, Scope};
 use proptest::prelude::*;
@@ -134,7 +134,7 @@ fn answer(report: &Report) -> Answer<'_> {
     Answer {
         report,
         alone: Some("no coordinator is set"),
-        standing: Standing::of(report.verdict.scope, None),
+        standing: Standing::of(report, &Demands::default()),
     }
 }
 
@@ -219,7 +219,9 @@ proptest! {
             prop_assert!(!line.contains(char::is_control), "{:?}", line);
         }
 
-        let shown = anstream::adapter::strip_str(&text::answer(&answer, 80)).to_string();
-        prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{:?}", shown);
+        for drawn in [text::answer(&answer, 80), explain::answer(&answer, 80)] {
+            let shown = anstream::adapter::strip_str(&drawn).to_string();
+            prop_assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{:?}", shown);
+        }
     }
 }

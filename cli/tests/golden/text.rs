@@ -1,6 +1,10 @@
 //! The report on a terminal: the kinds of verdict that look different.
 
-use onlyhere_cli::render::text;
+use onlyhere_cli::{
+    answer::Answer,
+    render::text,
+    standing::{Demands, Standing},
+};
 use onlyhere_proto::{
     Actor, Advisory, CauseId, CauseReport, History, Mechanism, Outcome, Report, Scope, Timestamp,
 };
@@ -279,7 +283,7 @@ fn a_narrow_terminal_and_hostile_text() {
     let mut report = report("https://shop.example", fleet(seen), Scope::Ok);
     report.verdict.headline = "Reachable \x1b[31mfrom\x07 here\u{202e}".into();
     report.vantages[1].vantage.name = "a-name\x1b]0;that-is-much-longer-than-any-column".into();
-    let text = text::report(&report, None, 44);
+    let text = drawn(&report, None, 44);
     assert!(
         text.lines()
             .all(|line| console::measure_text_width(&strip(line)) <= 44),
@@ -295,13 +299,22 @@ fn colours_are_there_for_terminals() {
         fleet(|_| Seen::both(Outcome::Ok)),
         Scope::Ok,
     );
-    let text = text::report(&report, None, 80);
+    let text = drawn(&report, None, 80);
     assert!(text.starts_with("\x1b[1m\x1b[32m✓ "), "{text:?}");
+}
+
+fn drawn(report: &Report, alone: Option<&str>, width: usize) -> String {
+    let answer = Answer {
+        report,
+        alone,
+        standing: Standing::of(report, &Demands::default()),
+    };
+    text::answer(&answer, width)
 }
 
 /// As in a pipe.
 fn shown(report: &Report, alone: Option<&str>) -> String {
-    let text = strip(&text::report(report, alone, 80));
+    let text = strip(&drawn(report, alone, 80));
     for line in text.lines() {
         assert!(console::measure_text_width(line) <= 80, "too long: {line}");
         assert_eq!(line, line.trim_end(), "ends with a space");

@@ -3,15 +3,21 @@
 //! `onlyhere TARGET` is `onlyhere check TARGET`. Whether the first word is a subcommand is decided here and not by
 //! clap, which would take an odd target for a misspelt subcommand.
 
-use std::{ffi::OsString, net::IpAddr, path::PathBuf, time::Duration};
+mod commands;
+mod values;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
-use onlyhere_proto::{Scope, Selector, Symptom, limits};
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
+use onlyhere_proto::limits;
+
+use commands::{CHECK_HELP, REPLAY_HELP};
+pub use commands::{
+    CheckArgs, CoordinatorArgs, DemandArgs, DemoArgs, Format, ListFormat, LogFormat, QuestionArgs,
+    ReplayArgs, ShowArgs, VantagesArgs,
+};
 
 use crate::error::CliError;
-
-/// Shortest and longest time a check may take.
-const TIMEOUT: std::ops::RangeInclusive<Duration> = Duration::from_millis(500)..=limits::DEADLINE;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -42,141 +48,11 @@ pub enum Command {
     Demo(DemoArgs),
 }
 
-const CHECK_HELP: &str = "\
-TARGET is https://…, http://…, HOST (= https), HOST:PORT and tcp://HOST:PORT, tls://HOST:PORT, ssh://HOST, \
-smtp://HOST, dns://NAME?type=A or ping://HOST; IPv6 addresses stand in brackets.
-
-Exit codes: 0 ok, 10 local, 11 source, 12 source_address, 13 source_network, 14 regional, 15 target_address, \
-16 global, 17 inconclusive; 1 own failure, 2 wrong usage, 3 no coordinator although it is required.";
-
-/// `onlyhere check`.
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// What to check, as in `https://shop.example`
-    pub target: String,
-    /// Which vantages to ask, such as eu+residential@3; may be given more than once
-    #[arg(long, value_name = "SELECTOR")]
-    pub from: Vec<Selector>,
-    /// Ask the other vantages only; this machine does not try (needs a coordinator)
-    #[arg(long)]
-    pub no_local: bool,
-    /// What your browser showed: refused, timeout, reset, dns, tls, http, or its own code
-    #[arg(long, value_name = "SYMPTOM", value_parser = Symptom::parse)]
-    pub seen: Option<Symptom>,
-    /// An address that the name ought to have, if it is your site; may be given more than once
-    #[arg(long, value_name = "IP", value_parser = parse_address)]
-    pub expect_address: Vec<IpAddr>,
-    /// How long the whole check may take, from 500ms to 60s
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_timeout)]
-    pub timeout: Duration,
-    /// How to print the verdict
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-    /// Exit with 0 for every scope that is not in this list
-    #[arg(long, value_name = "SCOPE,...", value_delimiter = ',')]
-    pub fail_on: Option<Vec<Scope>>,
-    /// Do not judge alone: exit with 3 when the coordinator refuses or is out of reach
-    #[arg(long)]
-    pub require_coordinator: bool,
-    /// Whom to ask.
-    #[command(flatten)]
-    pub coordinator: CoordinatorArgs,
-}
-
-/// `onlyhere vantages`.
-#[derive(Debug, Args)]
-pub struct VantagesArgs {
-    /// Which to list, such as eu+residential; all when left out
-    pub selector: Option<Selector>,
-    /// How to print them
-    #[arg(long, value_enum, default_value_t = ListFormat::Text)]
-    pub format: ListFormat,
-    /// Whom to ask.
-    #[command(flatten)]
-    pub coordinator: CoordinatorArgs,
-}
-
-const REPLAY_HELP: &str = "\
-A report is what `--format json` prints; nothing is tried again. Exit codes are those of `onlyhere check`. With --stdio \
-every line of standard input is a JSON object and is answered by one on standard output, as docs/replay.md describes.";
-
-/// `onlyhere replay`.
-#[derive(Debug, Args)]
-pub struct ReplayArgs {
-    /// The report to judge again; - reads it from standard input
-    #[arg(required_unless_present = "stdio", conflicts_with = "stdio")]
-    pub report: Option<PathBuf>,
-    /// Drive the diagnosis by lines on standard input and output
-    #[arg(long, conflicts_with_all = ["format", "fail_on"])]
-    pub stdio: bool,
-    /// How to print the verdict
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-    /// Exit with 0 for every scope that is not in this list
-    #[arg(long, value_name = "SCOPE,...", value_delimiter = ',')]
-    pub fail_on: Option<Vec<Scope>>,
-}
-
-/// `onlyhere demo`.
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// Passed on to `onlyhere-lab demo`
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub args: Vec<OsString>,
-}
-
-/// Whom to ask, for every command that asks.
-#[derive(Debug, Args)]
-pub struct CoordinatorArgs {
-    /// The coordinator's address, as in `https://onlyhere.example:7080`
-    #[arg(long, value_name = "URL")]
-    pub coordinator: Option<String>,
-    /// The token for it; ONLYHERE_TOKEN keeps it out of the process list
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
-    /// How logs (ONLYHERE_LOG=debug) are written on stderr
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-}
-
-/// How a report is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Text,
-    /// For scripts: one object
-    Json,
-    /// For an issue tracker
-    Markdown,
-    /// JUnit XML, as Jenkins and GitLab read it
-    Junit,
-    /// GitHub Actions: annotations, job summary, outputs of the step
-    Github,
-}
-
-/// How a list is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
-    /// For people
-    Text,
-    /// For scripts: one object
-    Json,
-}
-
-/// How logs are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// A command line as read.
 #[derive(Debug)]
 pub enum Parsed {
     /// To be carried out.
-    Run(Command),
+    Run(Box<Command>),
     /// Help or version, for stdout.
     Print(String),
 }
@@ -189,13 +65,29 @@ pub fn parse(args: Vec<OsString>) -> Result<Parsed, CliError> {
         ));
     }
     match Cli::try_parse_from(subcommand_first(args)) {
-        Ok(cli) => Ok(Parsed::Run(cli.command)),
+        Ok(cli) => checked(cli.command).map(|command| Parsed::Run(Box::new(command))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Parsed::Print(error.render().ansi().to_string()))
             }
             _ => Err(CliError::Usage(sentence(&error.render().to_string()))),
         },
+    }
+}
+
+/// What clap cannot say: combinations of values that make no sense.
+fn checked(command: Command) -> Result<Command, CliError> {
+    let show = match &command {
+        Command::Check(args) => Some(&args.show),
+        Command::Replay(args) => Some(&args.show),
+        _ => None,
+    };
+    match show {
+        Some(show) if show.explain && show.format != Format::Text => Err(CliError::Usage(
+            "--explain is text for people; leave --format out (--format json holds the same evidence and observations)"
+                .to_owned(),
+        )),
+        _ => Ok(command),
     }
 }
 
@@ -262,41 +154,12 @@ fn sentence(rendered: &str) -> String {
     format!("{}; see `onlyhere --help`", limits::plain_text(&text, 700))
 }
 
-/// Brackets around an IPv6 address, as targets have them, do no harm.
-fn parse_address(text: &str) -> Result<IpAddr, String> {
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
-    bare.parse()
-        .map_err(|_| "write an IP address, as in 192.0.2.1 or 2001:db8::1".to_owned())
-}
-
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let wrong = || {
-        format!(
-            "`{text}` is no duration from 500ms to 60s; write a number and ms, s or m, as in 10s"
-        )
-    };
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err(wrong()),
-    };
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(number * seconds)
-        .ok()
-        .filter(|duration| TIMEOUT.contains(duration))
-        .ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{net::IpAddr, time::Duration};
+
+    use onlyhere_proto::{Scope, Symptom};
+
     use super::*;
 
     fn read(line: &[&str]) -> Result<Parsed, CliError> {
@@ -310,7 +173,10 @@ mod tests {
 
     fn check(line: &[&str]) -> CheckArgs {
         match read(line) {
-            Ok(Parsed::Run(Command::Check(args))) => args,
+            Ok(Parsed::Run(command)) => match *command {
+                Command::Check(args) => args,
+                other => panic!("{line:?}: {other:?}"),
+            },
             other => panic!("{line:?}: {other:?}"),
         }
     }
@@ -326,12 +192,12 @@ mod tests {
             &["--no-local", "shop.example"],
             &["--", "shop.example"],
         ] {
-            assert_eq!(check(line).target, "shop.example", "{line:?}");
+            assert_eq!(check(line).question.target, "shop.example", "{line:?}");
         }
         for odd in ["", " ", "a b", "[::1", "http://", "chek"] {
-            assert_eq!(check(&[odd]).target, odd);
+            assert_eq!(check(&[odd]).question.target, odd);
         }
-        assert_eq!(check(&["check", "demo"]).target, "demo");
+        assert_eq!(check(&["check", "demo"]).question.target, "demo");
     }
 
     #[test]
@@ -349,10 +215,13 @@ mod tests {
             "--fail-on",
             "global,regional",
         ]);
-        assert_eq!(args.from.len(), 2);
-        assert_eq!(args.seen, Some(Symptom::Refused));
-        assert_eq!(args.timeout, Duration::from_millis(2_500));
-        assert_eq!(args.fail_on, Some(vec![Scope::Global, Scope::Regional]));
+        assert_eq!(args.question.from.len(), 2);
+        assert_eq!(args.question.seen, Some(Symptom::Refused));
+        assert_eq!(args.question.timeout, Duration::from_millis(2_500));
+        assert_eq!(
+            args.demands.fail_on,
+            Some(vec![Scope::Global, Scope::Regional])
+        );
     }
 
     #[test]
@@ -364,7 +233,7 @@ mod tests {
             "--expect-address=[2001:db8::1]",
         ]);
         let expected: [IpAddr; 2] = ["192.0.2.1", "2001:db8::1"].map(|a| a.parse().unwrap());
-        assert_eq!(args.expect_address, expected);
+        assert_eq!(args.question.expect_address, expected);
     }
 
     #[test]
@@ -391,9 +260,22 @@ mod tests {
                 "write an IP address, as in 192.0.2.1",
             ),
             (&["a", "--timeout", "0s"], "no duration from 500ms to 60s"),
-            (&["a", "--timeout", "10"], "write a number and ms, s or m"),
+            (
+                &["a", "--timeout", "10"],
+                "write a number and ms, s, m or h",
+            ),
             (&["a", "--timeout", "1e9s"], "no duration"),
             (&["a", "--timeout", "."], "no duration"),
+            (&["a", "--retry-for", "2d"], "no duration from 1s to 1h"),
+            (
+                &["a", "--retry-for", "2m", "--no-local"],
+                "cannot be used with '--no-local'",
+            ),
+            (&["a", "--require-vantages", "0"], "0 is not in 1..=1024"),
+            (
+                &["a", "--explain", "--format", "json"],
+                "--explain is text for people",
+            ),
             (&["vantages", "eu+"], "the term is empty"),
             (&["a", "\x1b[31m"], "unexpected argument"),
         ] {

@@ -1,10 +1,9 @@
-//! `onlyhere check`: the coordinator and the local investigation work side by side; the coordinator's report counts,
-//! and where there is none, this machine's own.
+//! One check: the coordinator and the local investigation work side by side; the coordinator's report counts, and where
+//! there is none, this machine's own.
 
 use std::{
     collections::BTreeSet,
     net::IpAddr,
-    process::ExitCode,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -19,17 +18,16 @@ use rustls::RootCertStore;
 use tokio::{sync::watch, time::Instant};
 use ulid::Ulid;
 
+use super::company::{Company, Coordinator, company, how_to_reach, why_alone};
 use crate::{
     alone::{self, Judged},
-    answer::Answer,
-    args::CheckArgs,
+    args::QuestionArgs,
     caller::{Caller, Granted},
     error::CliError,
     local::{self, proxy::Proxy},
-    remote::{CoordinatorUrl, Question, RemoteError, Session},
+    remote::{Question, RemoteError, Session},
     render::progress::{Event, Watch},
-    settings::{Settings, Token},
-    standing::Standing,
+    settings::Settings,
 };
 
 /// Longest wait for the coordinator to accept a check; a fifth of the check's time if that is less.
@@ -39,52 +37,95 @@ const REPORT_GRACE: Duration = Duration::from_secs(1);
 /// Shortest time one attempt of one stage is worth.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(500);
 
-/// Checks, prints the verdict on stdout, and gives the exit code.
-pub async fn run(args: CheckArgs) -> Result<ExitCode, CliError> {
-    let target = Target::parse(&args.target)?;
-    let settings = Settings::load(&args.coordinator)?;
-    let company = company(&args, &settings, &target)?;
-    let expected_addresses = expected_addresses(&args.expect_address, &target)?;
-    let proxies = local::proxy::in_force(&target);
-    let question = Question {
-        local: local::facts(&target, &proxies),
-        target,
-        from: args.from,
-        no_local: args.no_local,
-        seen: args.seen,
-        expected_addresses,
-        timeout: args.timeout,
-    };
-    let progress = Watch::on_stderr(&question.target, !question.no_local);
-    if let Company::Coordinator(Coordinator { url, .. }) = &company
-        && url.exposes_token()
-    {
-        progress.warn(&format!(
-            "the token goes to {url} unencrypted; https:// protects it"
-        ));
+/// What a check came to.
+#[derive(Debug)]
+pub struct Concluded {
+    /// What is concluded.
+    pub report: Report,
+    /// Why it is one vantage's word, where it is.
+    pub alone: Option<String>,
+}
+
+/// Checks one target, as often as it is asked to.
+#[derive(Debug)]
+pub struct Checker {
+    args: QuestionArgs,
+    /// What is checked.
+    pub target: Target,
+    no_local: bool,
+    settings: Settings,
+    company: Company,
+    expected_addresses: Vec<IpAddr>,
+}
+
+impl Checker {
+    /// Reads what is asked and the settings.
+    pub fn new(args: QuestionArgs, no_local: bool) -> Result<Self, CliError> {
+        let target = Target::parse(&args.target)?;
+        let settings = Settings::load(&args.coordinator)?;
+        Ok(Self {
+            company: company(&args, no_local, &settings, &target)?,
+            expected_addresses: expected_addresses(&args.expect_address, &target)?,
+            args,
+            target,
+            no_local,
+            settings,
+        })
     }
-    let check = Check {
-        question,
-        proxies,
-        settings,
-        progress,
-        began: Began::now(),
-    };
-    let outcome = tokio::select! {
-        outcome = check.judge(&company) => outcome,
-        _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
-    };
-    match &outcome {
-        Err(CliError::Interrupted) => check.progress.abandon(),
-        _ => check.progress.finish(),
+
+    /// What the person should know before anything is sent.
+    pub fn warning(&self) -> Option<String> {
+        match &self.company {
+            Company::Coordinator(Coordinator { url, .. }) if url.exposes_token() => Some(format!(
+                "the token goes to {url} unencrypted; https:// protects it"
+            )),
+            _ => None,
+        }
     }
-    let (report, note) = outcome?;
-    let answer = Answer {
-        report: &report,
-        alone: note.as_deref(),
-        standing: Standing::of(report.verdict.scope, args.fail_on.as_deref()),
-    };
-    answer.tell(args.format)
+
+    /// Asks everybody. Ends with [`CliError::Interrupted`] at Ctrl-C.
+    pub async fn check(&self) -> Result<Concluded, CliError> {
+        self.conclude(
+            &self.company,
+            Watch::on_stderr(&self.target, !self.no_local),
+        )
+        .await
+    }
+
+    /// Looks from this machine alone, and shows nothing meanwhile.
+    pub async fn look(&self) -> Result<Report, CliError> {
+        let alone = Company::Alone("the others are not asked each time".to_owned());
+        let concluded = self.conclude(&alone, Watch::silent()).await?;
+        Ok(concluded.report)
+    }
+
+    async fn conclude(&self, company: &Company, progress: Watch) -> Result<Concluded, CliError> {
+        let proxies = local::proxy::in_force(&self.target);
+        let check = Check {
+            question: Question {
+                local: local::facts(&self.target, &proxies),
+                target: self.target.clone(),
+                from: self.args.from.clone(),
+                no_local: self.no_local,
+                seen: self.args.seen,
+                expected_addresses: self.expected_addresses.clone(),
+                timeout: self.args.timeout,
+            },
+            proxies,
+            settings: self.settings.clone(),
+            progress,
+            began: Began::now(),
+        };
+        let outcome = tokio::select! {
+            outcome = check.judge(company) => outcome,
+            _ = tokio::signal::ctrl_c() => Err(CliError::Interrupted),
+        };
+        match &outcome {
+            Err(CliError::Interrupted) => check.progress.abandon(),
+            _ => check.progress.finish(),
+        }
+        outcome.map(|(report, alone)| Concluded { report, alone })
+    }
 }
 
 /// What the owner says the name leads to; only of a name can that be said.
@@ -107,78 +148,6 @@ fn expected_addresses(given: &[IpAddr], target: &Target) -> Result<Vec<IpAddr>, 
         ));
     }
     Ok(expected)
-}
-
-/// Why one vantage judged, in a few words.
-const fn why_alone(error: &RemoteError) -> &'static str {
-    match error {
-        RemoteError::NotResolved { .. } => "the coordinator's name does not resolve here",
-        RemoteError::Unreachable { .. } | RemoteError::TooSlow { .. } => {
-            "the coordinator cannot be reached"
-        }
-        RemoteError::Lost { .. } => "the coordinator was lost",
-        _ => "the coordinator did not help",
-    }
-}
-
-/// What would let others be asked, where this machine's resolver stands in the way.
-fn how_to_reach(error: &RemoteError) -> Option<String> {
-    let RemoteError::NotResolved { url, .. } = error else {
-        return None;
-    };
-    Some(format!(
-        "nobody else could be asked, because the coordinator's name, {}, does not resolve here: add a resolver that \
-         answers to `dns.resolvers` in the config file, or ask again when names resolve",
-        url.host()
-    ))
-}
-
-/// Whether others are asked.
-#[derive(Debug)]
-enum Company {
-    /// They are.
-    Coordinator(Coordinator),
-    /// They are not, and why.
-    Alone(String),
-}
-
-/// Whom to ask.
-#[derive(Debug)]
-struct Coordinator {
-    url: CoordinatorUrl,
-    token: Option<Token>,
-    /// Without it there is no verdict.
-    required: bool,
-}
-
-fn company(args: &CheckArgs, settings: &Settings, target: &Target) -> Result<Company, CliError> {
-    let nobody = |why: String| {
-        CliError::Usage(format!(
-            "{why}, and with --no-local nobody is left to try; leave it out"
-        ))
-    };
-    if let Some(kind) = settings.private_range(target) {
-        let why = format!("nobody else can try {} ({kind})", target.host);
-        return if args.no_local {
-            Err(nobody(why))
-        } else {
-            Ok(Company::Alone(why))
-        };
-    }
-    match &settings.coordinator {
-        Some(url) => Ok(Company::Coordinator(Coordinator {
-            url: url.clone(),
-            token: settings.token.clone(),
-            // Without this machine's own eyes there is no falling back on them.
-            required: args.require_coordinator || args.no_local,
-        })),
-        None if args.require_coordinator => Err(RemoteError::NotSet.into()),
-        None if args.no_local => Err(nobody("no coordinator is set".to_owned())),
-        None if !args.from.is_empty() => Ok(Company::Alone(
-            "--from picks vantages of a coordinator, and none is set".to_owned(),
-        )),
-        None => Ok(Company::Alone("no coordinator is set".to_owned())),
-    }
 }
 
 /// One check under way.
@@ -421,21 +390,6 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("192.0.2.1 is an address itself"));
         assert!(expected_addresses(&[], &literal).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_coordinator_without_address_is_told_with_what_would_help() {
-        let url: CoordinatorUrl = "https://coordinator.example".parse().unwrap();
-        let error = RemoteError::NotResolved {
-            url: url.clone(),
-            why: "no resolver answers".into(),
-        };
-        assert!(error.to_string().ends_with("(no resolver answers)"));
-        let next = how_to_reach(&error).unwrap();
-        assert!(next.contains("coordinator.example") && next.contains("`dns.resolvers`"));
-        let other = RemoteError::NoToken { url };
-        assert_eq!(how_to_reach(&other), None);
-        assert_ne!(why_alone(&error), why_alone(&other));
     }
 
     #[test]
