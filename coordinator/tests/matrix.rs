@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use common::{
     Coordinator, caller,
@@ -34,10 +34,10 @@ use tonic_health::pb as health;
 use tonic_reflection::pb::v1 as reflection;
 
 /// In the order of the columns below. `check`, `list` and `read-all` are tokens with that scope alone; `join` is a join
-/// token, `struck` the certificate of a probe that was struck off.
-const CREDENTIALS: [&str; 13] = [
+/// token, `struck` the certificate of a probe that was struck off, `stale` one that has expired.
+const CREDENTIALS: [&str; 14] = [
     "none", "wrong", "expired", "revoked", "client", "admin", "check", "list", "read-all", "join",
-    "probe", "other-CA", "struck",
+    "probe", "other-CA", "struck", "stale",
 ];
 
 /// `ok`: served. `401`, `403`: refused. `-`: not on this port. `tls`: refused in the handshake.
@@ -45,41 +45,41 @@ const CREDENTIALS: [&str; 13] = [
 /// A bearer token is none on the probe port, where an enrolment carries its secret inside; a client certificate is none on
 /// the people's port, which does not ask for one.
 const PEOPLE: &str = "
-                                                           none wrong expired revoked client admin check list read-all join probe other-CA struck
-GET /healthz                                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
-GET /readyz                                                ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
-GET /v1/vantages                                           401  401   401     401     ok     ok    403   ok   403      401  401   401      401
-GET /v1/checks/{id}                                        401  401   401     401     ok     ok    403   403  ok       401  401   401      401
-/onlyhere.v1.PublicService/Check                           401  401   401     401     ok     ok    ok    403  403      401  401   401      401
-/onlyhere.v1.PublicService/ListVantages                    401  401   401     401     ok     ok    403   ok   403      401  401   401      401
-/onlyhere.v1.ProbeService/Enrol                            -    -     -       -       -      -     -     -    -        -    -     -        -
-/onlyhere.v1.ProbeService/Renew                            -    -     -       -       -      -     -     -    -        -    -     -        -
-/onlyhere.v1.ProbeService/Attach                           -    -     -       -       -      -     -     -    -        -    -     -        -
-/grpc.health.v1.Health/Check                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
-/grpc.health.v1.Health/Watch                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
-/grpc.reflection.v1.ServerReflection/ServerReflectionInfo  ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok
-GET /nothing                                               -    -     -       -       -      -     -     -    -        -    -     -        -
-/onlyhere.v1.PublicService/Nothing                         -    -     -       -       -      -     -     -    -        -    -     -        -
-/nothing.Service/Nothing                                   -    -     -       -       -      -     -     -    -        -    -     -        -
+                                                           none wrong expired revoked client admin check list read-all join probe other-CA struck stale
+GET /healthz                                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok     ok
+GET /readyz                                                ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok     ok
+GET /v1/vantages                                           401  401   401     401     ok     ok    403   ok   403      401  401   401      401    401
+GET /v1/checks/{id}                                        401  401   401     401     ok     ok    403   403  ok       401  401   401      401    401
+/onlyhere.v1.PublicService/Check                           401  401   401     401     ok     ok    ok    403  403      401  401   401      401    401
+/onlyhere.v1.PublicService/ListVantages                    401  401   401     401     ok     ok    403   ok   403      401  401   401      401    401
+/onlyhere.v1.ProbeService/Enrol                            -    -     -       -       -      -     -     -    -        -    -     -        -      -
+/onlyhere.v1.ProbeService/Renew                            -    -     -       -       -      -     -     -    -        -    -     -        -      -
+/onlyhere.v1.ProbeService/Attach                           -    -     -       -       -      -     -     -    -        -    -     -        -      -
+/grpc.health.v1.Health/Check                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok     ok
+/grpc.health.v1.Health/Watch                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok     ok
+/grpc.reflection.v1.ServerReflection/ServerReflectionInfo  ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok     ok
+GET /nothing                                               -    -     -       -       -      -     -     -    -        -    -     -        -      -
+/onlyhere.v1.PublicService/Nothing                         -    -     -       -       -      -     -     -    -        -    -     -        -      -
+/nothing.Service/Nothing                                   -    -     -       -       -      -     -     -    -        -    -     -        -      -
 ";
 
 const PROBES: &str = "
-                                                           none wrong expired revoked client admin check list read-all join probe other-CA struck
-GET /healthz                                               -    -     -       -       -      -     -     -    -        -    -     tls      -
-GET /readyz                                                -    -     -       -       -      -     -     -    -        -    -     tls      -
-GET /v1/vantages                                           -    -     -       -       -      -     -     -    -        -    -     tls      -
-GET /v1/checks/{id}                                        -    -     -       -       -      -     -     -    -        -    -     tls      -
-/onlyhere.v1.PublicService/Check                           -    -     -       -       -      -     -     -    -        -    -     tls      -
-/onlyhere.v1.PublicService/ListVantages                    -    -     -       -       -      -     -     -    -        -    -     tls      -
-/onlyhere.v1.ProbeService/Enrol                            401  401   401     401     401    401   401   401  401      ok   401   tls      401
-/onlyhere.v1.ProbeService/Renew                            401  401   401     401     401    401   401   401  401      401  ok    tls      403
-/onlyhere.v1.ProbeService/Attach                           401  401   401     401     401    401   401   401  401      401  ok    tls      403
-/grpc.health.v1.Health/Check                               -    -     -       -       -      -     -     -    -        -    -     tls      -
-/grpc.health.v1.Health/Watch                               -    -     -       -       -      -     -     -    -        -    -     tls      -
-/grpc.reflection.v1.ServerReflection/ServerReflectionInfo  -    -     -       -       -      -     -     -    -        -    -     tls      -
-GET /nothing                                               -    -     -       -       -      -     -     -    -        -    -     tls      -
-/onlyhere.v1.PublicService/Nothing                         -    -     -       -       -      -     -     -    -        -    -     tls      -
-/nothing.Service/Nothing                                   -    -     -       -       -      -     -     -    -        -    -     tls      -
+                                                           none wrong expired revoked client admin check list read-all join probe other-CA struck stale
+GET /healthz                                               -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+GET /readyz                                                -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+GET /v1/vantages                                           -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+GET /v1/checks/{id}                                        -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+/onlyhere.v1.PublicService/Check                           -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+/onlyhere.v1.PublicService/ListVantages                    -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+/onlyhere.v1.ProbeService/Enrol                            401  401   401     401     401    401   401   401  401      ok   401   tls      401    tls
+/onlyhere.v1.ProbeService/Renew                            401  401   401     401     401    401   401   401  401      401  ok    tls      403    tls
+/onlyhere.v1.ProbeService/Attach                           401  401   401     401     401    401   401   401  401      401  ok    tls      403    tls
+/grpc.health.v1.Health/Check                               -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+/grpc.health.v1.Health/Watch                               -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+/grpc.reflection.v1.ServerReflection/ServerReflectionInfo  -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+GET /nothing                                               -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+/onlyhere.v1.PublicService/Nothing                         -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+/nothing.Service/Nothing                                   -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
 ";
 
 /// Asked for besides what there is: what there is not.
@@ -310,19 +310,22 @@ async fn credentials(coordinator: &Coordinator, client: Secret) -> Vec<Credentia
     let roll = Roll::new(coordinator.store().await);
     let nyc1 = "nyc1".parse().unwrap();
     assert!(roll.strike(&nyc1, &By::operator()).await.unwrap());
+    let of_another_life = |authority: &Authority, life: Duration| {
+        let request = CertificateParams::default()
+            .serialize_request(&enrolled.key)
+            .unwrap();
+        let signed = authority.sign_probe(request.der(), &"fra1".parse().unwrap(), life);
+        Identity {
+            chain: signed.unwrap().chain,
+            key: KeyPair::from_pem(&enrolled.key.serialize_pem()).unwrap(),
+            name: "fra1".into(),
+        }
+    };
     let elsewhere = tempfile::tempdir().unwrap();
     let other = Authority::load_or_create(elsewhere.path()).unwrap();
-    let request = CertificateParams::default()
-        .serialize_request(&enrolled.key)
-        .unwrap();
-    let stranger = Identity {
-        chain: other
-            .sign_probe(request.der(), &"fra1".parse().unwrap(), PROBE_LIFE)
-            .unwrap()
-            .chain,
-        key: KeyPair::from_pem(&enrolled.key.serialize_pem()).unwrap(),
-        name: "fra1".into(),
-    };
+    let stranger = of_another_life(&other, PROBE_LIFE);
+    let stale = of_another_life(&coordinator.authority(), Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let certificate = |identity: &Identity| Credential {
         identity: Some(identity.for_tls()),
         ..Credential::default()
@@ -341,6 +344,7 @@ async fn credentials(coordinator: &Coordinator, client: Secret) -> Vec<Credentia
         certificate(&enrolled),
         certificate(&stranger),
         certificate(&struck),
+        certificate(&stale),
     ]
 }
 
