@@ -20,7 +20,7 @@ SECONDS ?= 60
 TARGETS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-unit test-lab test-durability test-units test-hostile fuzz units sbom bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
+.PHONY: help build demo test test-unit test-lab test-durability test-units test-formats test-hostile fuzz units sbom bench bench-diagnosis lint fmt-check clippy docs deny proto-lint \
 	shell-lint unused-deps build-tools demo-services lab-services lint-tools fuzz-tools clean
 
 help: ## Show what can be made
@@ -47,6 +47,9 @@ test-lab: build lab-services ## The lab's scenarios: REPEAT=1 JOBS=2 FILTER=name
 
 test-guard: build lab-services ## Ask a probe for all that it must not try, and count the packets: FILTER=text
 	deploy/dev/run-lab.sh guard $(if $(FILTER),--filter '$(FILTER)')
+
+test-formats: build lab-services ## Every scope and exit code in every format, through the real program, with a table
+	deploy/dev/run-lab.sh formats $(if $(FILTER),--filter '$(FILTER)')
 
 test-hostile: build lab-services ## Hostile targets, names and probes against the real programs: FILTER=name
 	deploy/dev/run-lab.sh hostile $(if $(FILTER),--filter '$(FILTER)')

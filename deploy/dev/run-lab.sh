@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs `onlyhere-lab` with the given arguments: `run` for the scenarios, `guard` for what a
-# probe must not try, `hostile` for what is hostile. Exit code 77 means that this machine
+# probe must not try, `formats` for every format, `hostile` for what is hostile. Exit code 77 means that this machine
 # allows no network namespaces: nothing was tested. That is said loudly and is never a pass
 # where the lab is required (LAB_REQUIRED=1, as CI sets it).
 set -u

@@ -6,6 +6,7 @@
 //! - [`scenario`] reads scenario files, breaks what they say, runs `onlyhere check` as the caller and judges the report.
 //! - [`guard`] asks a probe for everything that it must not try, and counts the packets.
 //! - [`hostile`] sets hostile targets, names and probes against the real programs.
+//! - [`formats`] runs every scope and exit code through every format of the command line.
 //! - [`demo`] is the same lab as a narrated show.
 //!
 //! Nothing here simulates a network stack: every packet is made, filtered and answered by the kernel and by the
@@ -13,6 +14,7 @@
 
 pub mod demo;
 mod error;
+pub mod formats;
 pub mod guard;
 pub mod hostile;
 pub mod lab;

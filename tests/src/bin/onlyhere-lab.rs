@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use onlyhere_lab::lab::permission;
 use onlyhere_lab::scenario::{Options, Scenario, run_all};
-use onlyhere_lab::{LabError, demo, guard, hostile};
+use onlyhere_lab::{LabError, demo, formats, guard, hostile};
 
 /// A small real internet on this machine, in which Onlyhere is tried.
 #[derive(Debug, Parser)]
@@ -25,6 +25,12 @@ enum Command {
     Guard(Guard),
     /// Set hostile targets, names and probes against the real programs and print a table; exit codes as for `run`
     Hostile(Hostile),
+    /// Run every scope and exit code through every format of `onlyhere check` and print a table; exit codes as for `run`
+    Formats {
+        /// Only faults of scenarios whose name contains this
+        #[arg(long)]
+        filter: Option<String>,
+    },
     /// Show one real ban from the first failed login to the verdict and back
     Demo,
     /// Build an internet and open a shell on one of its hosts
@@ -107,6 +113,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(run) => run_scenarios(&run),
         Command::Guard(wanted) => ask_for_the_forbidden(wanted),
         Command::Hostile(hostile) => play_hostile(&hostile),
+        Command::Formats { filter } => read_every_format(filter),
         Command::Demo => {
             permission::obtain()?;
             Ok(if demo::play()? {
@@ -196,6 +203,26 @@ fn play_hostile(wanted: &Hostile) -> anyhow::Result<ExitCode> {
     };
     let broken = hostile::play::all(&behaviours, &options).context("the lab itself failed")?;
     Ok(if broken == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn read_every_format(filter: Option<String>) -> anyhow::Result<ExitCode> {
+    if let Err(reason) = permission::obtain() {
+        println!("cells: 0, right: 0, wrong: 0, skipped: all");
+        return Err(reason.into());
+    }
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let options = formats::Options {
+        scenarios: here.join("scenarios"),
+        topologies: topologies(),
+        schema: here.join("../docs/report.schema.json"),
+        filter,
+    };
+    let wrong = formats::play(&options).context("the lab itself failed")?;
+    Ok(if wrong == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -24,8 +24,10 @@ pub(crate) struct Directory {
 impl Directory {
     pub(crate) fn make() -> Result<Self, LabError> {
         remove_what_others_left();
+        // No capitals in the name: the services' configurations have words such as KEY in them that stand for a path.
         let dir = tempfile::Builder::new()
-            .prefix(PREFIX)
+            .prefix(&format!("{PREFIX}{:016x}", rand::random::<u64>()))
+            .rand_bytes(0)
             .tempdir()
             .map_err(LabError::io("make a temporary directory"))?;
         let what = "lock the temporary directory";
