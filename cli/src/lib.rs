@@ -13,11 +13,13 @@ pub mod check;
 pub mod demo;
 pub mod error;
 pub mod local;
+pub mod manual;
 pub mod remote;
 pub mod render;
 pub mod replay;
 pub mod settings;
 pub mod standing;
+pub mod ticket;
 pub mod vantages;
 
 use std::{ffi::OsString, future::Future, io, panic, process::ExitCode};
@@ -56,6 +58,12 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, CliError> {
             log_to_stderr(&args.question.coordinator);
             on_runtime(check::run(args))
         }
+        Command::Ticket(args) => {
+            log_to_stderr(&args.coordinator);
+            on_runtime(ticket::run(args))
+        }
+        Command::Completions(args) => manual::completions(&args),
+        Command::Manual(args) => manual::pages(&args),
         Command::Vantages(args) => {
             log_to_stderr(&args.coordinator);
             on_runtime(vantages::run(args))

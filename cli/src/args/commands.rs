@@ -97,6 +97,39 @@ pub struct VantagesArgs {
     pub coordinator: CoordinatorArgs,
 }
 
+/// `onlyhere ticket`.
+#[derive(Debug, Args)]
+pub struct TicketArgs {
+    /// A check's id, a report's file (- is standard input), or a target to be checked now
+    #[arg(value_name = "ID|FILE|TARGET")]
+    pub of: String,
+    /// Leave out this machine's addresses; its provider (AS) stays
+    #[arg(long)]
+    pub redact: bool,
+    /// How long the check may take, if a target is given, from 500ms to 60s
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::timeout)]
+    pub timeout: Duration,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub coordinator: CoordinatorArgs,
+}
+
+/// `onlyhere completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// For which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `onlyhere manual`.
+#[derive(Debug, Args)]
+pub struct ManualArgs {
+    /// An existing folder for onlyhere.1 and a page for each command
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
 pub(super) const REPLAY_HELP: &str = "\
 A report is what `--format json` prints; nothing is tried again. Exit codes are those of `onlyhere check`. With --stdio \
 every line of standard input is a JSON object and is answered by one on standard output, as docs/replay.md describes.";

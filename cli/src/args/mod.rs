@@ -13,8 +13,8 @@ use onlyhere_proto::limits;
 
 use commands::{CHECK_HELP, REPLAY_HELP};
 pub use commands::{
-    CheckArgs, CoordinatorArgs, DemandArgs, DemoArgs, Format, ListFormat, LogFormat, QuestionArgs,
-    ReplayArgs, ShowArgs, VantagesArgs,
+    CheckArgs, CompletionsArgs, CoordinatorArgs, DemandArgs, DemoArgs, Format, ListFormat,
+    LogFormat, ManualArgs, QuestionArgs, ReplayArgs, ShowArgs, TicketArgs, VantagesArgs,
 };
 
 use crate::error::CliError;
@@ -44,6 +44,15 @@ pub enum Command {
     /// Judge a report's observations again, or let another program play the vantages
     #[command(after_help = REPLAY_HELP)]
     Replay(ReplayArgs),
+    /// Write what a hosting provider's support needs to know, as Markdown
+    Ticket(TicketArgs),
+    /// Print a script that completes commands and options in a shell
+    #[command(
+        after_help = "As in: onlyhere completions bash > ~/.local/share/bash-completion/completions/onlyhere"
+    )]
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    Manual(ManualArgs),
     /// Build a small internet on this machine, ban this machine's address with a real firewall, show the verdict
     Demo(DemoArgs),
 }
@@ -89,6 +98,11 @@ fn checked(command: Command) -> Result<Command, CliError> {
         )),
         _ => Ok(command),
     }
+}
+
+/// The whole command line, for completions and manual pages.
+pub fn description() -> clap::Command {
+    Cli::command()
 }
 
 /// Puts the subcommand in front of all flags, and `check` where there is none.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use onlyhere_proto::{Invalid, limits};
+use serde::Deserialize;
 use tonic::{Code, Status};
 
 use super::CoordinatorUrl;
@@ -93,6 +95,26 @@ impl RemoteError {
                 why: "it knows no such call; is this a coordinator's address, and of this version?"
                     .to_owned(),
             },
+            _ => Self::Lost { url, why },
+        }
+    }
+
+    /// Reads an RFC 9457 problem document, or what stands in its place.
+    pub(super) fn from_problem(url: &CoordinatorUrl, status: StatusCode, body: &[u8]) -> Self {
+        #[derive(Default, Deserialize)]
+        struct Problem {
+            #[serde(default)]
+            detail: String,
+        }
+        let url = url.clone();
+        let Problem { detail } = serde_json::from_slice(body).unwrap_or_default();
+        let why = match detail.trim() {
+            "" => status.to_string(),
+            detail => limits::plain_text(detail, limits::TEXT),
+        };
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::Token { url, why },
+            status if status.is_client_error() => Self::Refused { url, why },
             _ => Self::Lost { url, why },
         }
     }

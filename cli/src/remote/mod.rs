@@ -8,8 +8,11 @@ mod url;
 
 use std::{sync::Arc, time::Duration};
 
-use onlyhere_proto::{Selector, Vantage, limits, wire};
+use http_body_util::BodyExt as _;
+use onlyhere_proto::{CheckId, Selector, Vantage, limits, wire};
+use prost::bytes::Bytes;
 use tonic::{Request, metadata::MetadataValue, transport::Channel};
+use tower::{Service as _, ServiceExt as _};
 use wire::public_service_client::PublicServiceClient;
 
 pub use error::RemoteError;
@@ -37,6 +40,44 @@ pub async fn list_vantages(
         .map_err(|status| RemoteError::from_status(url, &status))?;
     let vantages = answer.into_inner().vantages.into_iter();
     Ok(vantages.map(TryInto::try_into).collect::<Result<_, _>>()?)
+}
+
+/// The report of an earlier check, as JSON.
+pub async fn fetch_report(
+    url: &CoordinatorUrl,
+    token: &Token,
+    id: &CheckId,
+) -> Result<Bytes, RemoteError> {
+    let roots = Arc::new(onlyhere_probe_node::trust::roots());
+    let addresses = resolve::addresses(url, std::future::ready(Vec::new()), PATIENCE).await?;
+    let mut channel = connect::connect(url, addresses, roots).await?;
+    let lost = |why: String| RemoteError::Lost {
+        url: url.clone(),
+        why: limits::plain_text(&why, limits::TEXT),
+    };
+    // The REST side is on the same port.
+    let request = http::Request::get(format!("/v1/checks/{id}"))
+        .header("authorization", format!("Bearer {}", token.secret()))
+        .body(tonic::body::Body::empty())
+        .map_err(|error| lost(error.to_string()))?;
+    let channel = channel
+        .ready()
+        .await
+        .map_err(|error| lost(error.to_string()))?;
+    let answer = channel
+        .call(request)
+        .await
+        .map_err(|error| lost(error.to_string()))?;
+    let status = answer.status();
+    let body = http_body_util::Limited::new(answer.into_body(), limits::MESSAGE)
+        .collect()
+        .await
+        .map_err(|error| lost(error.to_string()))?
+        .to_bytes();
+    match status {
+        http::StatusCode::OK => Ok(body),
+        status => Err(RemoteError::from_problem(url, status, &body)),
+    }
 }
 
 fn client(channel: Channel) -> PublicServiceClient<Channel> {

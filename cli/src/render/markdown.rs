@@ -90,7 +90,7 @@ fn facts(out: &mut String, answer: &Answer<'_>) {
     }
 }
 
-fn fact(out: &mut String, label: &str, markdown: &str) {
+pub(super) fn fact(out: &mut String, label: &str, markdown: &str) {
     line(out, &format!("- **{label}:** {markdown}"));
 }
 
@@ -113,7 +113,7 @@ fn remedy(out: &mut String, verdict: &Verdict, cause: &CauseReport) {
     }
 }
 
-fn evidence(out: &mut String, verdict: &Verdict) {
+pub(super) fn evidence(out: &mut String, verdict: &Verdict) {
     let shown = shown_evidence(&verdict.evidence);
     if shown.is_empty() {
         return;
@@ -129,7 +129,7 @@ fn evidence(out: &mut String, verdict: &Verdict) {
     }
 }
 
-fn vantages(out: &mut String, report: &Report) {
+pub(super) fn vantages(out: &mut String, report: &Report) {
     let columns = table::plain(report);
     let row =
         |out: &mut String, cells: Vec<String>| line(out, &format!("| {} |", cells.join(" | ")));
@@ -152,13 +152,13 @@ fn section(out: &mut String, title: &str, texts: &[&String]) {
     }
 }
 
-fn items(out: &mut String, texts: &[&String]) {
+pub(super) fn items(out: &mut String, texts: &[&String]) {
     for item in texts {
         line(out, &format!("- {}", text(&upper_first(item))));
     }
 }
 
-fn line(out: &mut String, markdown: &str) {
+pub(super) fn line(out: &mut String, markdown: &str) {
     out.push_str(markdown);
     out.push('\n');
 }

@@ -14,6 +14,7 @@ mod style;
 pub(crate) mod summary;
 mod table;
 pub mod text;
+pub mod ticket;
 pub mod vantages;
 mod words;
 

@@ -52,6 +52,11 @@ pub(super) fn circumstances(report: &Report) -> Vec<String> {
     about
 }
 
+/// How long the check took.
+pub(super) fn time_of(report: &Report) -> String {
+    time(report.duration_ms)
+}
+
 /// A cause with its probability.
 pub(super) fn named(cause: &CauseReport) -> String {
     format!("{} ({})", cause.title, percent(cause.probability))

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use onlyhere_cli::{
     answer::Answer,
-    render::{explain, github, junit, markdown},
+    render::{explain, github, junit, markdown, ticket},
     standing::{Demands, Standing},
 };
 use onlyhere_proto::{CauseId, Outcome, Report, Scope};
@@ -129,4 +129,36 @@ fn a_ban_explained() {
     // The verdict and what it stands on; the observations of the caller follow, and those of the others alike.
     let (shown, _) = text.split_once("\n  ams (").expect("the second vantage");
     insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_ticket_of_a_ban() {
+    insta::assert_snapshot!(ticket::markdown(&example("ban.json"), false));
+}
+
+#[test]
+fn a_redacted_ticket_names_none_of_the_callers_addresses() {
+    for name in [
+        "ban.json",
+        "own-firewall.json",
+        "ipv6-dead.json",
+        "crash-loop.json",
+    ] {
+        let report = example(name);
+        let text = ticket::markdown(&report, true);
+        let you = &report.vantages[0];
+        let mut own: Vec<_> = you.observations.iter().filter_map(|o| o.source).collect();
+        own.extend(report.subject.public_address);
+        own.extend(you.vantage.public_address);
+        assert!(own.len() > 2, "{name}");
+        for address in own {
+            let address = address.to_string();
+            let stands = text.match_indices(&address).any(|(at, _)| {
+                let next = text[at + address.len()..].chars().next();
+                !next.is_some_and(|c| c.is_ascii_alphanumeric())
+            });
+            assert!(!stands, "{name}: {address} in {text}");
+        }
+        assert!(text.contains("(address withheld)"), "{text}");
+    }
 }

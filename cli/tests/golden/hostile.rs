@@ -3,7 +3,7 @@
 
 use onlyhere_cli::{
     answer::Answer,
-    render::{explain, github, junit, markdown, text},
+    render::{explain, github, junit, markdown, text, ticket},
     standing::{Demands, Standing},
 };
 use onlyhere_proto::{Advisory, CauseId, Mechanism, Outcome, Report, Scope};
@@ -194,7 +194,9 @@ proptest! {
 
     #[test]
     fn strangers_break_out_of_no_format(words in prop::array::uniform6(hostile())) {
-        let harmless = with(&std::array::from_fn(|_| "x".to_owned()));
+        let harmless = with(&std::array::from_fn(|number| format!("x{number}")));
+        // No two are the same: what is said twice is written once.
+        let words = std::array::from_fn(|number| format!("{}{number}", words[number]));
         let report = with(&words);
         let (answer, harmless) = (answer(&report), answer(&harmless));
 
@@ -203,6 +205,14 @@ proptest! {
         prop_assert_eq!(tags, read_markdown(&markdown::answer(&harmless)).0, "{}", written);
         for turned in ["://", "www.", "@", "#"] {
             prop_assert!(!prose.contains(turned), "{}: {}", turned, written);
+        }
+
+        for redact in [false, true] {
+            let written = ticket::markdown(&report, redact);
+            let (tags, prose) = read_markdown(&written);
+            let other = ticket::markdown(harmless.report, redact);
+            prop_assert_eq!(tags, read_markdown(&other).0, "{}", written);
+            prop_assert!(!prose.contains(['@', '#']), "{}", written);
         }
 
         let written = junit::answer(&answer).unwrap();
