@@ -21,6 +21,7 @@ pub mod settings;
 pub mod standing;
 pub mod ticket;
 pub mod vantages;
+pub mod watch;
 
 use std::{ffi::OsString, future::Future, io, panic, process::ExitCode};
 
@@ -57,6 +58,10 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, CliError> {
         Command::Check(args) => {
             log_to_stderr(&args.question.coordinator);
             on_runtime(check::run(args))
+        }
+        Command::Watch(args) => {
+            log_to_stderr(&args.question.coordinator);
+            on_runtime(watch::run(args))
         }
         Command::Ticket(args) => {
             log_to_stderr(&args.coordinator);

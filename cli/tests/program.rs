@@ -109,7 +109,7 @@ fn wrong_usage_is_one_sentence() {
             "192.0.2.1 is an address itself",
         ),
         (&["vantages", "a b"], "letters, digits"),
-        (&["watch", "shop.example"], "unexpected argument"),
+        (&["watch", "shop.example", "--every", "1s"], "from 5s to 1h"),
     ] {
         assert_usage(args, &[], says);
     }

@@ -97,6 +97,34 @@ pub struct VantagesArgs {
     pub coordinator: CoordinatorArgs,
 }
 
+/// `onlyhere watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// What is asked.
+    #[command(flatten)]
+    pub question: QuestionArgs,
+    /// How often to check, from 5s to 1h; a tenth longer or shorter each time
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = values::every)]
+    pub every: Duration,
+    /// When to end, with exit code 0
+    #[arg(long, value_enum, default_value_t = Until::Change)]
+    pub until: Until,
+    /// Do not ring the terminal's bell when the verdict changes
+    #[arg(long)]
+    pub no_bell: bool,
+}
+
+/// When `onlyhere watch` ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// When the verdict becomes another one
+    Change,
+    /// When the target is reachable
+    Ok,
+    /// At Ctrl-C only
+    Never,
+}
+
 /// `onlyhere ticket`.
 #[derive(Debug, Args)]
 pub struct TicketArgs {

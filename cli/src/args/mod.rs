@@ -14,7 +14,8 @@ use onlyhere_proto::limits;
 use commands::{CHECK_HELP, REPLAY_HELP};
 pub use commands::{
     CheckArgs, CompletionsArgs, CoordinatorArgs, DemandArgs, DemoArgs, Format, ListFormat,
-    LogFormat, ManualArgs, QuestionArgs, ReplayArgs, ShowArgs, TicketArgs, VantagesArgs,
+    LogFormat, ManualArgs, QuestionArgs, ReplayArgs, ShowArgs, TicketArgs, Until, VantagesArgs,
+    WatchArgs,
 };
 
 use crate::error::CliError;
@@ -44,6 +45,8 @@ pub enum Command {
     /// Judge a report's observations again, or let another program play the vantages
     #[command(after_help = REPLAY_HELP)]
     Replay(ReplayArgs),
+    /// Check again and again until the verdict changes; says since when
+    Watch(WatchArgs),
     /// Write what a hosting provider's support needs to know, as Markdown
     Ticket(TicketArgs),
     /// Print a script that completes commands and options in a shell

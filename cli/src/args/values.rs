@@ -9,6 +9,9 @@ const TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(500)..=limits::D
 /// For how long a check may be tried again.
 const RETRY_FOR: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
+/// How often `watch` checks: more often would only load the target and the vantages.
+const EVERY: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3_600);
+
 /// Brackets around an IPv6 address, as targets have them, do no harm.
 pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     let bare = text
@@ -25,6 +28,10 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
 
 pub(super) fn retry_for(text: &str) -> Result<Duration, String> {
     duration(text, &RETRY_FOR, "from 1s to 1h", "2m")
+}
+
+pub(super) fn every(text: &str) -> Result<Duration, String> {
+    duration(text, &EVERY, "from 5s to 1h", "30s")
 }
 
 fn duration(

@@ -92,10 +92,15 @@ impl Checker {
         .await
     }
 
+    /// The same without the live table and without warnings; that one vantage judged alone, the outcome says.
+    pub async fn check_quietly(&self) -> Result<Concluded, CliError> {
+        self.conclude(&self.company, Watch::mute()).await
+    }
+
     /// Looks from this machine alone, and shows nothing meanwhile.
     pub async fn look(&self) -> Result<Report, CliError> {
         let alone = Company::Alone("the others are not asked each time".to_owned());
-        let concluded = self.conclude(&alone, Watch::silent()).await?;
+        let concluded = self.conclude(&alone, Watch::mute()).await?;
         Ok(concluded.report)
     }
 

@@ -125,7 +125,7 @@ fn gist(report: &Report) -> String {
 }
 
 /// Whether waiting can help: a coordinator that is out of reach may come back, one that refuses the token does not.
-const fn may_pass(error: &CliError) -> bool {
+pub(crate) const fn may_pass(error: &CliError) -> bool {
     matches!(
         error,
         CliError::Coordinator(

@@ -16,6 +16,7 @@ mod table;
 pub mod text;
 pub mod ticket;
 pub mod vantages;
+pub mod watch;
 mod words;
 
 use std::io::{self, Write};

@@ -36,6 +36,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Watch {
     board: Option<Mutex<Board>>,
+    /// Not even warnings are said.
+    mute: bool,
 }
 
 impl Watch {
@@ -49,12 +51,23 @@ impl Watch {
                 ProgressDrawTarget::term(terminal, 10),
             ))
         });
-        Self { board }
+        Self { board, mute: false }
     }
 
     /// Shows nothing.
     pub fn silent() -> Self {
-        Self { board: None }
+        Self {
+            board: None,
+            mute: false,
+        }
+    }
+
+    /// Shows nothing and says nothing, for who draws the outcome over what was drawn before.
+    pub fn mute() -> Self {
+        Self {
+            board: None,
+            mute: true,
+        }
     }
 
     /// Takes note of what happened.
@@ -70,6 +83,7 @@ impl Watch {
     /// Says one sentence on stderr, above the table where there is one.
     pub fn warn(&self, sentence: &str) {
         match &self.board {
+            None if self.mute => {}
             None => complain(sentence),
             Some(board) => {
                 let board = board.lock().unwrap_or_else(PoisonError::into_inner);
