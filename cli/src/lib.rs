@@ -10,9 +10,11 @@ pub mod answer;
 pub mod args;
 pub mod caller;
 pub mod check;
+pub mod credentials;
 pub mod demo;
 pub mod error;
 pub mod local;
+pub mod login;
 pub mod manual;
 pub mod remote;
 pub mod render;
@@ -67,6 +69,8 @@ fn run(args: Vec<OsString>) -> Result<ExitCode, CliError> {
             log_to_stderr(&args.coordinator);
             on_runtime(ticket::run(args))
         }
+        Command::Login(args) => on_runtime(login::run(args)),
+        Command::Logout(args) => login::forget(&args),
         Command::Completions(args) => manual::completions(&args),
         Command::Manual(args) => manual::pages(&args),
         Command::Vantages(args) => {

@@ -1,4 +1,5 @@
-//! Settings: defaults, then the config file, then `ONLYHERE_*` variables, then flags; the later wins.
+//! Settings: defaults, then what `onlyhere login` has stored, then the config file, then `ONLYHERE_*` variables, then
+//! flags; the later wins.
 //!
 //! A key that nobody knows is refused by name, and the sentence says where it stands: a misspelt `coordinater` would
 //! otherwise make every check a check from one vantage.
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     args::CoordinatorArgs,
+    credentials::{Credentials, CredentialsError},
     remote::{CoordinatorUrl, InvalidCoordinatorUrl},
 };
 
@@ -70,6 +72,14 @@ pub struct Settings {
 pub struct Token(String);
 
 impl Token {
+    /// Printable ASCII, as `onlyhere-coordinator token create` prints it.
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        match text.bytes().all(|b| b.is_ascii_graphic()) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(SettingsError::Token),
+        }
+    }
+
     /// The secret itself, for the `authorization` header.
     pub fn secret(&self) -> &str {
         &self.0
@@ -109,6 +119,9 @@ pub enum SettingsError {
         "the token holds spaces or characters that no token has; give it as `onlyhere-coordinator token create` printed it"
     )]
     Token,
+    /// What `onlyhere login` has stored.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// One of the controls.
     #[error("controls: {0}")]
     Control(onlyhere_proto::InvalidTarget),
@@ -157,7 +170,25 @@ impl Default for Written {
 impl Settings {
     /// Reads the config file and the environment, and lets the flags win.
     pub fn load(flags: &CoordinatorArgs) -> Result<Self, SettingsError> {
-        Self::from_file(config_file().as_deref(), flags)
+        let mut settings = Self::from_file(config_file().as_deref(), flags)?;
+        settings.add_stored()?;
+        Ok(settings)
+    }
+
+    /// What `onlyhere login` has stored, where nothing else says anything.
+    fn add_stored(&mut self) -> Result<(), SettingsError> {
+        let file = folder().map(|folder| folder.join("credentials.toml"));
+        let Some(file) = file.filter(|_| self.token.is_none()) else {
+            return Ok(());
+        };
+        let stored = Credentials::read(&file)?;
+        if self.coordinator.is_none() {
+            self.coordinator = stored.coordinator.as_deref().map(str::parse).transpose()?;
+        }
+        if let Some(url) = &self.coordinator {
+            self.token = stored.token(url)?;
+        }
+        Ok(())
     }
 
     fn from_file(file: Option<&Path>, flags: &CoordinatorArgs) -> Result<Self, SettingsError> {
@@ -185,13 +216,9 @@ impl Settings {
                 .map(|text| text.trim().to_owned())
                 .filter(|text| !text.is_empty())
         };
-        let token = text(&flags.token, written.token);
-        if token
-            .as_ref()
-            .is_some_and(|token| !token.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            return Err(SettingsError::Token);
-        }
+        let token = text(&flags.token, written.token)
+            .map(|token| Token::parse(&token))
+            .transpose()?;
         if written.dns.resolvers.len() > limits::RESOLVERS {
             return Err(SettingsError::Resolvers(written.dns.resolvers.len()));
         }
@@ -199,7 +226,7 @@ impl Settings {
             coordinator: text(&flags.coordinator, written.coordinator)
                 .map(|url| url.parse())
                 .transpose()?,
-            token: token.map(Token),
+            token,
             controls: written
                 .controls
                 .iter()
@@ -238,8 +265,14 @@ fn block_lists(written: &[String]) -> Result<Vec<String>, SettingsError> {
     written.iter().map(zone).collect()
 }
 
-/// `$XDG_CONFIG_HOME/onlyhere/config.toml` or `~/.config/onlyhere/config.toml`, if there is one.
+/// `config.toml` in [`folder`], if there is one.
 fn config_file() -> Option<PathBuf> {
+    let file = folder()?.join("config.toml");
+    file.exists().then_some(file)
+}
+
+/// `$XDG_CONFIG_HOME/onlyhere` or `~/.config/onlyhere`.
+pub fn folder() -> Option<PathBuf> {
     let absolute = |name| {
         std::env::var_os(name)
             .map(PathBuf::from)
@@ -247,8 +280,7 @@ fn config_file() -> Option<PathBuf> {
     };
     let dir = absolute("XDG_CONFIG_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
-    let file = dir.join("onlyhere/config.toml");
-    file.exists().then_some(file)
+    Some(dir.join("onlyhere"))
 }
 
 fn unusable(error: &figment::Error) -> SettingsError {

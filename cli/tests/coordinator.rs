@@ -48,6 +48,13 @@ struct Coordinator {
 
 type Answers = ReceiverStream<Result<wire::PublicServiceCheckResponse, Status>>;
 
+fn authorised(metadata: &tonic::metadata::MetadataMap) -> Result<(), Status> {
+    match metadata.get("authorization") {
+        Some(value) if value == "Bearer right" => Ok(()),
+        _ => Err(Status::unauthenticated("no such token")),
+    }
+}
+
 #[tonic::async_trait]
 impl PublicService for Coordinator {
     type CheckStream = Answers;
@@ -56,13 +63,7 @@ impl PublicService for Coordinator {
         &self,
         request: Request<Streaming<wire::PublicServiceCheckRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        if request
-            .metadata()
-            .get("authorization")
-            .is_none_or(|value| value != "Bearer right")
-        {
-            return Err(Status::unauthenticated("no such token"));
-        }
+        authorised(request.metadata())?;
         let (sender, receiver) = mpsc::channel(16);
         let this = self.clone();
         tokio::spawn(async move { this.converse(request.into_inner(), sender).await });
@@ -73,6 +74,7 @@ impl PublicService for Coordinator {
         &self,
         request: Request<wire::ListVantagesRequest>,
     ) -> Result<Response<wire::ListVantagesResponse>, Status> {
+        authorised(request.metadata())?;
         let all = [vantage("fra1", "DE"), vantage("nyc1", "US")];
         let selector = request.into_inner().selector.to_uppercase();
         let vantages = all
@@ -368,7 +370,7 @@ async fn a_wrong_token_is_told_as_such() {
     assert_eq!(output.status.code(), Some(3));
     let output = onlyhere(&[&target], &url, "").await;
     assert!(
-        text(&output.stderr).contains("needs a token; give --token"),
+        text(&output.stderr).contains("needs a token; type `onlyhere login"),
         "{}",
         text(&output.stderr)
     );
@@ -401,4 +403,39 @@ async fn vantages_are_listed_for_people_and_scripts() {
     let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(listed["vantages"].as_array().unwrap().len(), 1);
     assert_eq!(listed["vantages"][0]["id"], "nyc1");
+}
+
+#[tokio::test]
+async fn a_token_that_the_coordinator_takes_is_stored_and_used() {
+    let (url, _) = coordinator(Script::Reports, "127.0.0.1:1").await;
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join(".config/onlyhere/credentials.toml");
+    let typed = home.path().join("typed");
+    let run = |args: &[&str], token: &str| {
+        std::fs::write(&typed, format!("{token}\n")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onlyhere"));
+        command.args(args).env_clear().env("HOME", home.path());
+        command.stdin(std::fs::File::open(&typed).unwrap());
+        command.output()
+    };
+    let output = run(&["login", &url], "wrong").await.unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(!file.exists(), "a token that is refused is not stored");
+    let output = run(&["login", &url], "").await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+
+    let output = run(&["login", &url], "right").await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("right"));
+    let output = run(&["vantages"], "").await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    // A flag wins.
+    let output = run(&["vantages", "--token", "wrong"], "").await.unwrap();
+    assert_eq!(output.status.code(), Some(3));
+
+    let output = run(&["logout", &url], "").await.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output = run(&["vantages"], "").await.unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("onlyhere login URL"));
 }

@@ -125,6 +125,20 @@ pub enum Until {
     Never,
 }
 
+/// `onlyhere login`.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The coordinator's address, as in `https://onlyhere.example:7080`
+    pub url: String,
+}
+
+/// `onlyhere logout`.
+#[derive(Debug, Args)]
+pub struct LogoutArgs {
+    /// The coordinator's address, as it was given to `onlyhere login`
+    pub url: String,
+}
+
 /// `onlyhere ticket`.
 #[derive(Debug, Args)]
 pub struct TicketArgs {

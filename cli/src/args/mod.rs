@@ -14,8 +14,8 @@ use onlyhere_proto::limits;
 use commands::{CHECK_HELP, REPLAY_HELP};
 pub use commands::{
     CheckArgs, CompletionsArgs, CoordinatorArgs, DemandArgs, DemoArgs, Format, ListFormat,
-    LogFormat, ManualArgs, QuestionArgs, ReplayArgs, ShowArgs, TicketArgs, Until, VantagesArgs,
-    WatchArgs,
+    LogFormat, LoginArgs, LogoutArgs, ManualArgs, QuestionArgs, ReplayArgs, ShowArgs, TicketArgs,
+    Until, VantagesArgs, WatchArgs,
 };
 
 use crate::error::CliError;
@@ -49,6 +49,14 @@ pub enum Command {
     Watch(WatchArgs),
     /// Write what a hosting provider's support needs to know, as Markdown
     Ticket(TicketArgs),
+    /// Try a token, which is asked for, and store it with its coordinator
+    #[command(
+        after_help = "The token is read without echo, or from standard input where that is no terminal. It is stored \
+        in $XDG_CONFIG_HOME/onlyhere/credentials.toml, which only you may read."
+    )]
+    Login(LoginArgs),
+    /// Forget the token of a coordinator on this machine
+    Logout(LogoutArgs),
     /// Print a script that completes commands and options in a shell
     #[command(
         after_help = "As in: onlyhere completions bash > ~/.local/share/bash-completion/completions/onlyhere"

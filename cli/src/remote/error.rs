@@ -14,12 +14,12 @@ use super::CoordinatorUrl;
 pub enum RemoteError {
     /// None is configured, and the command needs one.
     #[error(
-        "no coordinator is set; give --coordinator URL and a token, or set `coordinator` and `token` in the config file"
+        "no coordinator is set; type `onlyhere login URL`, give --coordinator URL and a token, or set both in the config file"
     )]
     NotSet,
     /// Every call needs a token.
     #[error(
-        "the coordinator {url} needs a token; give --token TOKEN, or set ONLYHERE_TOKEN or `token` in the config file"
+        "the coordinator {url} needs a token; type `onlyhere login {url}`, give --token TOKEN, or set ONLYHERE_TOKEN or `token` in the config file"
     )]
     NoToken {
         /// Which coordinator.
