@@ -130,6 +130,8 @@ pub async fn serve(
         rates: Arc::default(),
         turns: api::turns(),
         reads: api::reads(),
+        streams: api::streams(),
+        live: Arc::default(),
         checks: TaskTracker::new(),
         draining: CancellationToken::new(),
     };

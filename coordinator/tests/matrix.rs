@@ -14,7 +14,7 @@ use common::{
     within,
 };
 use onlyhere_coordinator::{
-    api::ROUTES,
+    api::{Access, ROUTES},
     audit::By,
     clock,
     fleet::roll::Roll,
@@ -49,7 +49,9 @@ const PEOPLE: &str = "
 GET /healthz                                               ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok     ok
 GET /readyz                                                ok   ok    ok      ok      ok     ok    ok    ok   ok       ok   ok    ok       ok     ok
 GET /v1/vantages                                           401  401   401     401     ok     ok    403   ok   403      401  401   401      401    401
+POST /v1/checks                                            401  401   401     401     ok     ok    ok    403  403      401  401   401      401    401
 GET /v1/checks/{id}                                        401  401   401     401     ok     ok    403   403  ok       401  401   401      401    401
+GET /v1/checks/{id}/events                                 401  401   401     401     ok     ok    403   403  ok       401  401   401      401    401
 /onlyhere.v1.PublicService/Check                           401  401   401     401     ok     ok    ok    403  403      401  401   401      401    401
 /onlyhere.v1.PublicService/ListVantages                    401  401   401     401     ok     ok    403   ok   403      401  401   401      401    401
 /onlyhere.v1.ProbeService/Enrol                            -    -     -       -       -      -     -     -    -        -    -     -        -      -
@@ -68,7 +70,9 @@ const PROBES: &str = "
 GET /healthz                                               -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
 GET /readyz                                                -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
 GET /v1/vantages                                           -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+POST /v1/checks                                            -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
 GET /v1/checks/{id}                                        -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
+GET /v1/checks/{id}/events                                 -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
 /onlyhere.v1.PublicService/Check                           -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
 /onlyhere.v1.PublicService/ListVantages                    -    -     -       -       -      -     -     -    -        -    -     tls      -      tls
 /onlyhere.v1.ProbeService/Enrol                            401  401   401     401     401    401   401   401  401      ok   401   tls      401    tls
@@ -101,7 +105,7 @@ struct Credential {
 fn endpoints() -> Vec<String> {
     let mut endpoints: Vec<String> = ROUTES
         .iter()
-        .map(|route| format!("GET {}", route.path))
+        .map(|route| format!("{} {}", route.method, route.path))
         .collect();
     for encoded in [
         DESCRIPTORS,
@@ -188,6 +192,10 @@ impl Stage {
             let path = path.replace("{id}", &self.check);
             return client.http("GET", &path, bearer).await;
         }
+        if let Some(path) = endpoint.strip_prefix("POST ") {
+            let question = r#"{"target": "tcp://shop.example:22"}"#;
+            return client.post(path, question, bearer).await;
+        }
         match endpoint.rsplit('/').next() {
             Some("Check") if endpoint.contains("PublicService") => {
                 let start = wire::Start {
@@ -248,7 +256,7 @@ impl Stage {
             return "tls".into();
         };
         match within(self.call(&mut client, endpoint, credential)).await {
-            Ended::Http(200) | Ended::Grpc(0) => "ok".into(),
+            Ended::Http(200 | 202) | Ended::Grpc(0) => "ok".into(),
             Ended::Http(401) | Ended::Grpc(16) => "401".into(),
             Ended::Http(403) | Ended::Grpc(7) => "403".into(),
             Ended::Http(404) | Ended::Grpc(12) => "-".into(),
@@ -427,15 +435,20 @@ async fn other_methods_open_no_side_door() {
     let mut client = Client::over(stream.unwrap()).await.unwrap();
     for route in ROUTES {
         let path = route.path.replace("{id}", "01JD0000000000000000000000");
-        let open = client.http("GET", &path, None).await == Ended::Http(200);
-        let head = if open { 200 } else { 401 };
-        for (method, status) in [
-            ("HEAD", head),
-            ("POST", 405),
-            ("PUT", 405),
-            ("DELETE", 405),
-            ("OPTIONS", 405),
-        ] {
+        let known: Vec<&str> = ROUTES
+            .iter()
+            .filter(|other| other.path == route.path)
+            .flat_map(|route| match route.method.as_str() {
+                "GET" => vec!["GET", "HEAD"],
+                other => vec![other],
+            })
+            .collect();
+        let served = match route.access {
+            Access::Open => 200,
+            Access::Token(_) => 401,
+        };
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {
+            let status = if known.contains(&method) { served } else { 405 };
             assert_eq!(
                 client.http(method, &path, None).await,
                 Ended::Http(status),

@@ -31,6 +31,17 @@ pub enum Access {
     Token(Scope),
 }
 
+/// What an answer takes up until its last byte is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing worth counting; a check waits for its turn once it has been read.
+    Nothing,
+    /// Room for an answer.
+    Answer,
+    /// Room for a stream of events.
+    Stream,
+}
+
 /// A gRPC method.
 #[derive(Debug, Clone, Copy)]
 pub struct Method {
@@ -38,6 +49,8 @@ pub struct Method {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// Room for its answer.
+    pub takes: Takes,
 }
 
 /// Every gRPC method that is served to people.
@@ -45,22 +58,27 @@ pub const METHODS: &[Method] = &[
     Method {
         path: "/onlyhere.v1.PublicService/Check",
         access: Access::Token(Scope::Check),
+        takes: Takes::Nothing,
     },
     Method {
         path: "/onlyhere.v1.PublicService/ListVantages",
         access: Access::Token(Scope::Vantages),
+        takes: Takes::Answer,
     },
     Method {
         path: "/grpc.health.v1.Health/Check",
         access: Access::Open,
+        takes: Takes::Nothing,
     },
     Method {
         path: "/grpc.health.v1.Health/Watch",
         access: Access::Open,
+        takes: Takes::Nothing,
     },
     Method {
         path: "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         access: Access::Open,
+        takes: Takes::Nothing,
     },
 ];
 
@@ -70,7 +88,7 @@ pub(super) async fn guard_grpc(State(api): State<Api>, request: Request, next: N
     let Some(method) = METHODS.iter().find(|method| method.path == path) else {
         return Status::unimplemented("no such method").into_http::<Body>();
     };
-    match guard(&api, method.access, request, next).await {
+    match guard(&api, method.access, method.takes, request, next).await {
         Ok(response) => response,
         Err(refusal) => Status::from(refusal).into_http::<Body>(),
     }
@@ -78,11 +96,11 @@ pub(super) async fn guard_grpc(State(api): State<Api>, request: Request, next: N
 
 /// Before every HTTP route.
 pub(super) async fn guard_http(
-    State((api, access)): State<(Api, Access)>,
+    State((api, access, takes)): State<(Api, Access, Takes)>,
     request: Request,
     next: Next,
 ) -> Response {
-    match guard(&api, access, request, next).await {
+    match guard(&api, access, takes, request, next).await {
         Ok(response) => response,
         Err(refusal) => Problem::from(refusal).into_response(),
     }
@@ -92,6 +110,7 @@ pub(super) async fn guard_http(
 async fn guard(
     api: &Api,
     access: Access,
+    takes: Takes,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
@@ -102,10 +121,14 @@ async fn guard(
     if !token.may(scope) {
         return Err(Refusal::Scope(scope));
     }
-    let turn = match scope {
-        // A check waits for its turn once it has been read.
-        Scope::Check => None,
-        _ => Some(api.reads.enter(&token.id, None).await?),
+    let room = match takes {
+        Takes::Nothing => None,
+        Takes::Answer => Some(&api.reads),
+        Takes::Stream => Some(&api.streams),
+    };
+    let turn = match room {
+        Some(room) => Some(room.enter(&token.id, None).await?),
+        None => None,
     };
     request.extensions_mut().insert(token);
     let response = next.run(request).await;

@@ -6,11 +6,9 @@ mod auth;
 mod check;
 mod fit;
 mod grpc;
-mod http;
-mod inbound;
-mod outbox;
 mod problem;
 mod rates;
+mod rest;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,11 +18,12 @@ use crate::{
     audit::Audit, config::Config, fleet::Fleet, geo::Geo, store::Store, tokens::Tokens, turns::Room,
 };
 
-pub use self::http::{ROUTES, Route, routes};
-pub use access::{Access, METHODS, Method};
+pub use access::{Access, METHODS, Method, Takes};
 pub use admission::{Admission, Admitted, Busy};
+pub use check::Live;
 pub use grpc::PublicPort;
 pub use rates::{Rates, TooOften};
+pub use rest::{ROUTES, Route, routes};
 
 /// What every call may need.
 #[derive(Clone)]
@@ -49,7 +48,11 @@ pub struct Api {
     pub turns: Arc<Admission>,
     /// Room for answers of other calls, until they are taken.
     pub reads: Arc<Admission>,
-    /// Checks under way.
+    /// Room for streams of events.
+    pub streams: Arc<Admission>,
+    /// Checks under way, for whoever follows one.
+    pub live: Arc<Live>,
+    /// The same, to be waited for.
     pub checks: TaskTracker,
     /// Cancelled when the coordinator takes no new checks.
     pub draining: CancellationToken,
@@ -90,4 +93,14 @@ pub fn reads() -> Arc<Admission> {
         waiting_per_token: 16,
     };
     Admission::new("answers", room, 2, Duration::from_secs(5))
+}
+
+/// Streams of events: each is a connection that stays open as long as its check.
+pub fn streams() -> Arc<Admission> {
+    let room = Room {
+        at_once: 256,
+        waiting: 64,
+        waiting_per_token: 4,
+    };
+    Admission::new("event streams", room, 8, Duration::from_secs(1))
 }

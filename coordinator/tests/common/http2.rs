@@ -117,6 +117,20 @@ impl Client {
         }
     }
 
+    /// A POST of JSON.
+    pub async fn post(&mut self, path: &str, json: &'static str, bearer: Option<&str>) -> Ended {
+        let request = with_bearer(Request::builder().method("POST"), bearer)
+            .uri(format!("https://{API_NAME}{path}"))
+            .header("content-type", "application/json")
+            .body(Full::from(json).boxed_unsync())
+            .unwrap();
+        match self.0.send_request(request).await {
+            Ok(response) => grpc_status(response.headers())
+                .unwrap_or_else(|| Ended::Http(response.status().as_u16())),
+            Err(_) => Ended::Broken,
+        }
+    }
+
     /// A gRPC call with one message, after which our side stays open; a stream is broken off after its first message.
     pub async fn grpc(&mut self, path: &str, message: &[u8], bearer: Option<&str>) -> Ended {
         let is_stream = path.ends_with("/Attach");

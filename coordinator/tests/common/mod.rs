@@ -7,6 +7,7 @@ pub mod mmdb;
 pub mod probe;
 pub mod process;
 pub mod raw;
+pub mod rest;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 

@@ -2,8 +2,10 @@
 
 use onlyhere_proto::wire;
 use prost::Message as _;
-use tonic::{Status, Streaming};
+use tonic::Streaming;
 use wire::public_service_check_request::Message;
+
+use crate::api::check::CheckError;
 
 /// Messages of one caller in one check: an answer may come observation by observation.
 const MESSAGES: usize = 16_384;
@@ -27,13 +29,13 @@ impl Inbound {
     }
 
     /// The next message that is known here; none when the caller has closed its side, or broken off.
-    pub(super) async fn next(&mut self) -> Result<Option<Message>, Status> {
+    pub(super) async fn next(&mut self) -> Result<Option<Message>, CheckError> {
         // A message that says nothing is one of a newer caller.
         while let Ok(Some(request)) = self.stream.message().await {
             self.messages += 1;
             self.bytes += request.encoded_len();
             if self.messages > MESSAGES || self.bytes > BYTES {
-                return Err(Status::resource_exhausted(format!(
+                return Err(CheckError::TooMuch(format!(
                     "more than {MESSAGES} messages or {BYTES} bytes were sent in one check, which are more than one vantage can have seen"
                 )));
             }

@@ -1,19 +1,18 @@
 //! The gRPC service of the people's port.
 
-use std::{pin::Pin, sync::OnceLock};
+mod inbound;
+mod outbox;
+mod session;
+
+use std::pin::Pin;
 
 use futures::{Stream, StreamExt};
 use onlyhere_proto::{Selector, wire};
 use tonic::{Request, Response, Status, Streaming};
 use wire::public_service_server::PublicService;
 
-use super::{
-    Api,
-    auth::{Refusal, public_address},
-    check::Session,
-    inbound::Inbound,
-    outbox::outbox,
-};
+use self::{inbound::Inbound, outbox::outbox, session::Session};
+use super::{Api, auth::Refusal, check::Inquiry};
 use crate::{listen::Connection, tokens::Token};
 
 /// The people's gRPC service; `super::access` has let the call through.
@@ -31,31 +30,11 @@ impl PublicService for PublicPort {
     ) -> Result<Response<Self::CheckStream>, Status> {
         let Self(api) = self;
         let headers = request.metadata().as_ref();
-        let token = token(&request)?;
-        if api.draining.is_cancelled() {
-            return Err(stopping());
-        }
-        api.rates.begin(&token).map_err(|too_often| {
-            tracing::warn!(token = token.id, name = %token.name, %too_often, "check refused");
-            Refusal::from(too_often)
-        })?;
-        let opening = api.openings.enter(&token.id, None).await;
-        let opening = opening.map_err(|busy| {
-            tracing::warn!(token = token.id, name = %token.name, %busy, "check refused");
-            Refusal::from(busy)
-        })?;
         let connection = request.extensions().get::<Connection>();
-        let address =
-            connection.and_then(|c| public_address(c.remote, headers, api.config.api.behind_proxy));
+        let opened = Inquiry::open(api, token(&request)?, headers, connection).await;
+        let (inquiry, opening) = opened?;
         let (outbox, waiting) = outbox();
-        let session = Session {
-            api: api.clone(),
-            token,
-            headers: headers.clone(),
-            address,
-            outbox,
-            entry: OnceLock::new(),
-        };
+        let session = Session { inquiry, outbox };
         let inbound = Inbound::new(request.into_inner());
         api.checks.spawn(session.run(inbound, opening));
         Ok(Response::new(waiting.boxed()))
@@ -83,8 +62,4 @@ impl PublicService for PublicPort {
 fn token<T>(request: &Request<T>) -> Result<Token, Status> {
     let token = request.extensions().get::<Token>().cloned();
     token.ok_or_else(|| Refusal::NoToken.into())
-}
-
-pub(super) fn stopping() -> Status {
-    Status::unavailable("the coordinator is stopping")
 }

@@ -17,8 +17,10 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use wire::public_service_check_response::Message;
 
-use super::fit;
-use crate::engine::{Audience, News};
+use crate::{
+    api::fit,
+    engine::{Audience, News},
+};
 
 /// Messages that may wait for one caller.
 const MESSAGES: usize = 1_024;
