@@ -61,6 +61,14 @@ pub enum LabError {
     /// A certificate could not be made.
     #[error("certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// A program that everything after it needs has ended by itself.
+    #[error("{program} has ended: {tail}")]
+    Ended {
+        /// The program's name.
+        program: String,
+        /// What it said last.
+        tail: String,
+    },
     /// A program that must have been built before is missing.
     #[error("{program} is not built: expected it at {path}")]
     NotBuilt {

@@ -34,7 +34,17 @@ enum Command {
     },
 }
 
+/// A thread that is gone would be hostile no more, and nobody would see it.
+fn end_with_any_thread() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::exit(70);
+    }));
+}
+
 fn main() -> anyhow::Result<()> {
+    end_with_any_thread();
     match Arguments::parse().command {
         Command::Serve {
             certificate,

@@ -162,6 +162,7 @@ fn meet(room: &Room, behaviour: &Behaviour) -> Result<Outcome, LabError> {
     }
     let (hostile, honest) = (hostile.finish(), honest.finish());
     drop(mallory);
+    room.is_hostile()?;
     let mut misses = Vec::new();
     judge_programs(&before, &mut misses);
     let logs = new_logs(room, &before)?;

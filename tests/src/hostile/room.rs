@@ -10,7 +10,7 @@ use super::ZONE;
 use super::watch::Watch;
 use crate::LabError;
 use crate::error::{make_dir, write};
-use crate::lab::{Daemon, Host, Role, Topology, child_of};
+use crate::lab::{Daemon, Host, Role, Topology, child_of, tail};
 use crate::service::{CertificateKind, Fleet, Programs};
 use crate::stage::Stage;
 
@@ -22,7 +22,7 @@ const RANGE: &str = "198.19.0.0/16";
 /// Where everything runs. Fields are dropped in this order.
 #[derive(Debug)]
 pub(super) struct Room {
-    _hostile: Daemon,
+    hostile: Daemon,
     /// The hostile side's program.
     program: PathBuf,
     /// The programs under test.
@@ -79,7 +79,7 @@ impl Room {
         }
         let mallory = fleet(&stage)?.enrol(stage.internet(), MALLORY)?;
         Ok(Self {
-            _hostile: hostile,
+            hostile,
             program,
             programs: programs.clone(),
             mallory,
@@ -89,6 +89,17 @@ impl Room {
 
     pub(super) fn keep_files(&mut self) -> PathBuf {
         self.stage.keep_files()
+    }
+
+    /// Fails when the hostile side is not there any more: nothing that is seen from then on tells of it.
+    pub(super) fn is_hostile(&self) -> Result<(), LabError> {
+        match self.hostile.program() {
+            Some(_) => Ok(()),
+            None => Err(LabError::Ended {
+                program: "onlyhere-hostile".into(),
+                tail: tail(&self.hostile.said(), 5),
+            }),
+        }
     }
 
     /// The running probes.

@@ -277,9 +277,13 @@ fn many_servers(asked: &Asked<'_>) -> Reply {
     if asked.kind != NS || asked.name() != zone {
         return Reply::Nothing;
     }
+    // Written out their names would not fit a message: each ends with a pointer to the question, which is the zone.
+    const QUESTION: [u8; 2] = [0xc0, 12];
     let mut answer = Message::answer(asked.query);
     for n in 0..1_000 {
-        answer.name_record(&zone, NS, &format!("ns{n}.{zone}"));
+        let label = format!("ns{n}");
+        let server = [&[label.len() as u8], label.as_bytes(), &QUESTION].concat();
+        answer.record(&QUESTION, NS, &server);
     }
     fitting(asked, answer.finish())
 }
@@ -322,4 +326,40 @@ fn inner(asked: &Asked<'_>) -> Reply {
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An act that cannot answer takes the whole name server with it.
+    #[test]
+    fn every_act_answers_every_question_about_its_name() {
+        for behaviour in BEHAVIOURS {
+            let Name(act) = behaviour.does else {
+                panic!("{} is no act of a name server", behaviour.name);
+            };
+            for below in ["", "a.", "n7.", "ns.", "link3."] {
+                let host = format!("{below}{}.{ZONE}", behaviour.name);
+                for kind in [A, AAAA, CNAME, NS, SOA, 255] {
+                    for tcp in [false, true] {
+                        let mut query = vec![1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+                        query.extend(message::name(&host));
+                        query.extend(kind.to_be_bytes());
+                        query.extend([0, 1]);
+                        let (labels, kind) = message::question(&query).unwrap();
+                        let asked = Asked {
+                            query: &query,
+                            labels,
+                            kind,
+                            tcp,
+                        };
+                        if let Reply::Now(answer) | Reply::Later(_, answer) = act(&asked) {
+                            assert!(tcp || answer.len() <= 512, "{host} {kind}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -134,7 +134,7 @@ impl Message {
             let at = 6 + 2 * place;
             self.bytes[at..at + 2].copy_from_slice(&count.to_be_bytes());
         }
-        debug_assert!(
+        assert!(
             self.bytes.len() <= usize::from(u16::MAX),
             "no message is as long"
         );
