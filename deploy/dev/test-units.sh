@@ -166,6 +166,10 @@ is() {
   echo "FAILED: $1 is $2, not $3" >&2
   failed=1
 }
+# Another process sees that the daemon is attached, in spite of its sandbox.
+is "onlyhere-probe status" \
+  "$(as onlyhere-probe onlyhere-probe status --wait 10 --data-dir /var/lib/onlyhere-probe 2>&1 | cut -d ' ' -f 1,2,4,5)" \
+  "attached to as unit"
 # As far as this kernel knows Landlock.
 landlock=$(python3 -c 'import ctypes; print(ctypes.CDLL(None).syscall(444, 0, 0, 1))')
 case $landlock in

@@ -17,6 +17,7 @@ use crate::{
     channel,
     identity::Identity,
     renew::renew,
+    standing::{Attached, Standing},
 };
 
 /// The shortest and the longest wait between two attempts to attach.
@@ -75,6 +76,7 @@ impl Attachment {
         stop: &CancellationToken,
         ready: impl FnOnce(),
     ) -> Result<(), Expired> {
+        let standing = self.standing();
         let mut ready = Some(ready);
         let mut failures = 0;
         loop {
@@ -84,11 +86,15 @@ impl Attachment {
             let ended = self
                 .attach(stop, || {
                     attached = true;
+                    self.mark(standing.as_ref());
                     if let Some(ready) = ready.take() {
                         ready();
                     }
                 })
                 .await;
+            if let Some(standing) = &standing {
+                standing.end();
+            }
             if stop.is_cancelled() {
                 return Ok(());
             }
@@ -114,6 +120,28 @@ impl Attachment {
                 () = time::sleep(wait) => {}
                 () = stop.cancelled() => return Ok(()),
             }
+        }
+    }
+
+    /// Where other processes see that it is attached. A disk that is full does not keep anybody from measuring.
+    fn standing(&self) -> Option<Standing> {
+        Standing::open(&self.dir)
+            .inspect_err(|error| tracing::warn!(%error, "`onlyhere-probe status` cannot be told"))
+            .ok()
+    }
+
+    fn mark(&self, standing: Option<&Standing>) {
+        let Some(standing) = standing else { return };
+        let identity = self.identity();
+        let attached = Attached {
+            name: identity.name.clone(),
+            coordinator: identity.coordinator.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            process: std::process::id(),
+            since: jiff::Timestamp::now(),
+        };
+        if let Err(error) = standing.begin(&attached) {
+            tracing::warn!(%error, "`onlyhere-probe status` cannot be told");
         }
     }
 

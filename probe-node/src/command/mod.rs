@@ -5,6 +5,8 @@ mod doctor;
 mod join;
 mod log;
 mod run;
+mod status;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use onlyhere_sandbox::SandboxError;
 
 use crate::{
-    ProberError, config::InvalidConfig, daemon::Expired, enrol::EnrolError, identity::IdentityError,
+    ProberError, config::InvalidConfig, daemon::Expired, enrol::EnrolError,
+    identity::IdentityError, upgrade::UpgradeError,
 };
 
 /// One vantage: tries what a coordinator asks, from here, and says exactly what it saw.
@@ -47,6 +50,10 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Show what this probe did, for whom, and what it refused to do.
     Log(log::Log),
+    /// Say whether the daemon of this machine is attached.
+    Status(status::Status),
+    /// Replace this program by a newer, signed release; the old one comes back where the new one does not attach.
+    Upgrade(upgrade::Upgrade),
 }
 
 /// Where the identity is kept.
@@ -85,6 +92,15 @@ pub enum CommandError {
     /// The record of what was done.
     #[error("cannot use the record in {}: {}", .0.display(), .1)]
     Journal(PathBuf, std::io::Error),
+    /// No daemon, or one that has no coordinator.
+    #[error("no probe with the data directory {} is attached: is it running, and what does its log say?", .0.display())]
+    NotAttached(PathBuf),
+    /// Whether it is attached cannot be found out.
+    #[error("cannot find out in {} whether the probe is attached: {}", .0.display(), .1)]
+    Standing(PathBuf, std::io::Error),
+    /// Replacing the program.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
     /// Standard output.
     #[error("cannot write the result: {0}")]
     Output(std::io::Error),
@@ -125,6 +141,8 @@ impl Arguments {
                 Command::Check(check) => check.run().await,
                 Command::Doctor(doctor) => doctor.run().await,
                 Command::Log(log) => log.run(),
+                Command::Status(status) => status.run().await,
+                Command::Upgrade(upgrade) => upgrade.run().await,
             }
         })
     }
