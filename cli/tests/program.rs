@@ -422,7 +422,7 @@ fn a_coordinator_out_of_reach_is_told_in_one_line_and_required_on_demand() {
 }
 
 #[test]
-fn a_coordinator_that_accepts_and_says_nothing_costs_a_fifth_of_the_time() {
+fn a_coordinator_that_accepts_and_says_nothing_costs_three_seconds() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let began = Instant::now();
@@ -440,12 +440,12 @@ fn a_coordinator_that_accepts_and_says_nothing_costs_a_fifth_of_the_time() {
     );
     assert_eq!(output.status.code(), Some(3));
     assert!(
-        text(&output.stderr).contains("no answer within 2.0 s"),
+        text(&output.stderr).contains("no answer within 3.0 s"),
         "{}",
         text(&output.stderr)
     );
     assert!(
-        began.elapsed() < Duration::from_secs(4),
+        began.elapsed() < Duration::from_secs(5),
         "{:?}",
         began.elapsed()
     );

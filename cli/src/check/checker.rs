@@ -30,8 +30,9 @@ use crate::{
     settings::Settings,
 };
 
-/// Longest wait for the coordinator to accept a check; a fifth of the check's time if that is less.
-const ACCEPT_WITHIN: Duration = Duration::from_secs(2);
+/// Longest wait for the coordinator to accept a check, or three tenths of the check's time if that is less: enough for two
+/// packets that are lost on the way, each of which costs up to a second.
+const ACCEPT_WITHIN: Duration = Duration::from_secs(3);
 /// The coordinator ends a check in time by its own clock; this long after, it counts as lost.
 const REPORT_GRACE: Duration = Duration::from_secs(1);
 /// Shortest time one attempt of one stage is worth.
@@ -238,7 +239,7 @@ impl Check {
         let url = &coordinator.url;
         let missing = || RemoteError::NoToken { url: url.clone() };
         let token = coordinator.token.as_ref().ok_or_else(missing)?;
-        let within = ACCEPT_WITHIN.min(self.question.timeout / 5);
+        let within = ACCEPT_WITHIN.min(self.question.timeout * 3 / 10);
         // Where this machine's resolver is what is broken, the others are needed most.
         let name = url.host();
         let elsewhere = caller.look_up(&name, within);

@@ -1,7 +1,7 @@
 //! A connection to the coordinator: every address of its name races, so that one broken family costs nothing, then
 //! TLS, then HTTP/2. Done by hand up to TLS, because the errors are for a person.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use onlyhere_proto::limits;
@@ -11,6 +11,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     task::JoinSet,
+    time::timeout,
 };
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
@@ -19,6 +20,8 @@ use super::{CoordinatorUrl, RemoteError};
 
 /// Head start of one address over the next (RFC 8305 recommends 250 ms and permits from 100 ms).
 const STAGGER: Duration = Duration::from_millis(150);
+/// A handshake that takes longer is tried once more beside it; few round trips are as long.
+const AGAIN: Duration = Duration::from_millis(400);
 
 /// Connects to one of these addresses, without a limit of time: the caller sets it.
 pub(super) async fn connect(
@@ -50,7 +53,7 @@ async fn dial(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     {
         race.spawn(async move {
             tokio::time::sleep(STAGGER * turn).await;
-            TcpStream::connect(address).await
+            insist(address).await
         });
     }
     let mut last = io::Error::other("its name has no address");
@@ -64,6 +67,18 @@ async fn dial(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+/// The kernel repeats a SYN that was lost after a second, a third of all the time there is: a second connection is sooner.
+async fn insist(address: SocketAddr) -> io::Result<TcpStream> {
+    let mut first = pin!(TcpStream::connect(address));
+    match timeout(AGAIN, &mut first).await {
+        Ok(ended) => ended,
+        Err(_) => tokio::select! {
+            ended = &mut first => ended,
+            ended = TcpStream::connect(address) => ended,
+        },
+    }
 }
 
 /// Families take turns, in the order the resolver prefers.
