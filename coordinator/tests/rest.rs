@@ -447,7 +447,7 @@ async fn the_documented_programs_ask_and_end_with_the_scopes_code() {
         for (program, example) in [("sh", "check.sh"), ("python3", "check.py")] {
             let run = async |token: &str, target: &str| {
                 let mut command = tokio::process::Command::new(program);
-                let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/");
+                let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/rest/");
                 command.arg(format!("{folder}{example}")).arg(target);
                 let url = format!("http://{}", coordinator.api);
                 command.env("ONLYHERE_COORDINATOR", url);
