@@ -17,7 +17,7 @@ if [ "${1:-}" != demo ]; then
   missing="$missing $(missing_packages \
     crowdsec=crowdsec crowdsec-firewall-bouncer=crowdsec-firewall-bouncer \
     haproxy=haproxy knotd=knot squid=squid tinyproxy=tinyproxy \
-    pebble=pebble)"
+    pebble=pebble python3=python3)"
   # Answers by the asker's address are a module of knot's, without a command of its own.
   [ -n "$(find /usr/lib -path '*/knot/modules*' -name geoip.so 2>/dev/null)" ] ||
     missing="$missing knot-module-geoip"
