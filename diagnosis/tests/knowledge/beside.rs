@@ -1,11 +1,11 @@
 //! What is said beside the verdict.
 
-use super::*;
 use onlyhere_proto::{
-    Advisory, CauseId, CertificateError, Facts, HttpFacts, Outcome, Purpose, Scope, Stage,
-    Verdict,
+    Advisory, CauseId, CertificateError, Facts, HttpFacts, Outcome, Purpose, Scope, Stage, Verdict,
 };
 use world::{Reply, World, ip};
+
+use super::*;
 
 /// The advisory with a cause.
 fn advisory(verdict: &Verdict, cause: CauseId) -> Option<&Advisory> {

@@ -1,10 +1,9 @@
 //! Causes, each with what confirms and mends it.
 
-use super::*;
-use onlyhere_proto::{
-    CauseId, CertificateError, Mechanism, Purpose, ResolverKind, Scope, Symptom,
-};
+use onlyhere_proto::{CauseId, CertificateError, Mechanism, Purpose, ResolverKind, Scope, Symptom};
 use world::{Name, Reply, Try, WEB4, WEB6, World, ip};
+
+use super::*;
 
 fn firewall_rejects(t: Try<'_>) -> Reply {
     match (t.web(), t.v4()) {

@@ -1,11 +1,9 @@
 //! The checklist that a check walks by itself, and what the closer looks add.
 
-use super::*;
-use onlyhere_proto::{
-    CauseId, CertificateError, Mechanism, Purpose, ResolverKind, Scope,
-    Verdict,
-};
+use onlyhere_proto::{CauseId, CertificateError, Mechanism, Purpose, ResolverKind, Scope, Verdict};
 use world::{GATEWAY_LAN, Name, Reply, WEB4, World, ip};
+
+use super::*;
 
 // The checklist that a check walks by itself.
 

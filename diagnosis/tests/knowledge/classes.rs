@@ -1,10 +1,9 @@
 //! Error classes: what the caller's own attempt ends with.
 
-use super::*;
-use onlyhere_proto::{
-    CauseId, Mechanism, Scope,
-};
+use onlyhere_proto::{CauseId, Mechanism, Scope};
 use world::{Name, Reply, World};
+
+use super::*;
 
 // Error classes.
 

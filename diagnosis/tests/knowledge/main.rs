@@ -12,15 +12,15 @@ mod patterns;
 #[path = "../world/mod.rs"]
 mod world;
 
-use onlyhere_diagnosis::{Case, Investigation};
-use onlyhere_proto::{
-    CauseId, CauseReport, Certificate, DnsAnswer, DnsFacts, Facts,
-    Family, IcmpError, Mechanism, Micros, Observation, Outcome, Purpose,
-    RecordType, ResolverKind, SaidBy, Scope, Stage, Symptom, Target, TcpFacts, Timestamp, TlsFacts,
-    Verdict,
-};
 use std::net::IpAddr;
 use std::time::Duration;
+
+use onlyhere_diagnosis::{Case, Investigation};
+use onlyhere_proto::{
+    CauseId, CauseReport, Certificate, DnsAnswer, DnsFacts, Facts, Family, IcmpError, Mechanism,
+    Micros, Observation, Outcome, Purpose, RecordType, ResolverKind, SaidBy, Scope, Stage, Symptom,
+    Target, TcpFacts, Timestamp, TlsFacts, Verdict,
+};
 use world::{Name, Reply, Try, WEB4, WEB6, World, ip};
 
 /// 2026-01-01, 10:00 UTC.

@@ -1,10 +1,9 @@
 //! Patterns over vantages and over time.
 
-use super::*;
-use onlyhere_proto::{
-    CauseId, CertificateError, Listener, Mechanism, Scope, Symptom, Timestamp,
-};
+use onlyhere_proto::{CauseId, CertificateError, Listener, Mechanism, Scope, Symptom, Timestamp};
 use world::{GATEWAY_LAN, Name, Reply, Try, World, ip};
+
+use super::*;
 
 fn gateway_rejects(t: Try<'_>) -> Reply {
     match (t.web() && t.by("you"), t.v4()) {

@@ -1,8 +1,9 @@
 //! Other forms of targets than a web address.
 
-use super::*;
 use onlyhere_proto::{CauseId, Mechanism, Scope};
 use world::{Name, Reply, WEB4, WEB6, World};
+
+use super::*;
 
 #[test]
 fn the_host_does_not_answer_echo_requests() {

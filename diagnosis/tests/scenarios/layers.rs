@@ -1,8 +1,9 @@
 //! Names, certificates and answers.
 
-use super::*;
 use onlyhere_proto::{CauseId, CertificateError, Mechanism, Scope};
 use world::{Name, Reply, WEB4, World, ip};
+
+use super::*;
 
 #[test]
 fn s13_the_name() {

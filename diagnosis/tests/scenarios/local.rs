@@ -1,8 +1,9 @@
 //! The fault is the caller's own machine, line or network.
 
-use super::*;
 use onlyhere_proto::{Actor, CauseId, CertificateError, Mechanism, Scope, Symptom};
 use world::{GATEWAY_LAN, Name, Reply, World, ip};
+
+use super::*;
 
 #[test]
 fn s06_the_own_machine_rejects() {

@@ -1,8 +1,9 @@
 //! The fault is shared by nobody but those near the caller: bans, providers.
 
-use super::*;
 use onlyhere_proto::{Actor, CauseId, Mechanism, Scope};
 use world::{Reply, WEB4, WEB6, World};
+
+use super::*;
 
 #[test]
 fn s03_banned_with_a_sibling() {

@@ -1,8 +1,9 @@
 //! The fault is the target's: one address, one family, or all of it.
 
-use super::*;
 use onlyhere_proto::{CauseId, Mechanism, Scope};
 use world::{Reply, WEB4, WEB6, World, ip};
+
+use super::*;
 
 #[test]
 fn s01_all_fine() {

@@ -1,8 +1,9 @@
 //! Vantages that are broken, banned, few, or missing.
 
-use super::*;
 use onlyhere_proto::{CauseId, CertificateError, Mechanism, Outcome, Scope, Target};
 use world::{Name, Reply, WEB4, WEB6, World, ip};
+
+use super::*;
 
 #[test]
 fn s18_a_broken_vantage() {
