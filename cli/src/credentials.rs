@@ -5,13 +5,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use crate::{
     remote::CoordinatorUrl,
@@ -90,22 +91,14 @@ impl Credentials {
             .mode(0o700)
             .create(folder)
             .map_err(failed)?;
-        let draft = path.with_extension(format!("new-{}", std::process::id()));
-        let written = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)
-            .and_then(|mut file| {
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            })
-            .and_then(|()| fs::rename(&draft, path));
-        if written.is_err() {
-            // What is left of the attempt holds the token.
-            let _ = fs::remove_file(&draft);
-        }
-        written.map_err(failed)
+        // Its owner's alone from the start, and gone where it does not take the place of the old one.
+        let mut draft = NamedTempFile::new_in(folder).map_err(failed)?;
+        draft
+            .write_all(text.as_bytes())
+            .and_then(|()| draft.as_file().sync_all())
+            .map_err(failed)?;
+        draft.persist(path).map_err(|error| failed(error.error))?;
+        Ok(())
     }
 
     /// The token for a coordinator.

@@ -75,7 +75,8 @@ install_as_root() {
       # second wants to be called by a package.
       *" $service "*)
         update-rc.d "$service" disable >/dev/null 2>&1 ||
-          DPKG_MAINTSCRIPT_PACKAGE=$service deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+          DPKG_MAINTSCRIPT_PACKAGE=$service deb-systemd-helper disable "$service.service" >/dev/null 2>&1 ||
+          printf '%s could not be disabled: it may start with this machine\n' "$service" >&2
         ;;
     esac
   done

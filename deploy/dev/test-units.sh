@@ -36,10 +36,11 @@ finish() {
   status=$?
   trap - EXIT
   [ "$status" -eq 0 ] || [ ! -s "$work/log" ] || tail -n 40 "$work/log" >&2
+  # Whatever of these is not there yet, or has gone by itself, needs no end; and what was killed just now is not well.
   for pid in $(ip netns pids "$net" 2>/dev/null); do kill -9 "$pid" 2>/dev/null || true; done
   # shellcheck disable=SC2086 # two process numbers, or none
-  wait $nspawn $server 2>/dev/null || true
-  ip netns delete "$net" 2>/dev/null || true
+  wait $nspawn $server 2>/dev/null || true # the status of killed processes; $status is the test's
+  ip netns delete "$net" 2>/dev/null || true # there is none when the test ended before it was made
   rm -rf --one-file-system "$work"
   exit "$status"
 }

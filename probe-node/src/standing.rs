@@ -130,21 +130,26 @@ pub async fn wait(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// What a daemon that runs as this process writes down.
+    pub(crate) fn attached(process: u32) -> Attached {
+        Attached {
+            name: "fra1".parse().unwrap(),
+            coordinator: "c.example:7443".into(),
+            version: "0.1.0".into(),
+            process,
+            since: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
 
     #[test]
     fn an_attachment_is_seen_while_it_lasts_and_not_after_its_process() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         assert_eq!(look(dir).unwrap(), None);
-        let attached = Attached {
-            name: "fra1".parse().unwrap(),
-            coordinator: "c.example:7443".into(),
-            version: "0.1.0".into(),
-            process: 7,
-            since: jiff::Timestamp::UNIX_EPOCH,
-        };
+        let attached = attached(7);
         let standing = Standing::open(dir).unwrap();
         assert_eq!(look(dir).unwrap(), None);
         standing.begin(&attached).unwrap();
@@ -161,13 +166,7 @@ mod tests {
     #[test]
     fn a_second_daemon_in_the_same_directory_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let attached = Attached {
-            name: "fra1".parse().unwrap(),
-            coordinator: "c.example:7443".into(),
-            version: "0.1.0".into(),
-            process: 7,
-            since: jiff::Timestamp::UNIX_EPOCH,
-        };
+        let attached = attached(7);
         let first = Standing::open(dir.path()).unwrap();
         first.begin(&attached).unwrap();
         let second = Standing::open(dir.path()).unwrap();

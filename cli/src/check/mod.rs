@@ -56,6 +56,8 @@ async fn until_it_passes(
             Some(asked) if !asked.may_be_asked_again(checker).await? => Err(None),
             _ => checker.check().await.map_err(Some),
         };
+        let left = until.saturating_duration_since(Instant::now());
+        let is_last = left < again::SHORTEST;
         let failed = match outcome {
             Ok(concluded) => {
                 if Standing::of(&concluded.report, demands).exit_code() == 0 {
@@ -66,16 +68,12 @@ async fn until_it_passes(
                 said
             }
             Err(None) => "still the same from here; the others are not asked yet".to_owned(),
-            Err(Some(error)) if may_pass(&error) && Instant::now() < until => error.to_string(),
+            Err(Some(error)) if may_pass(&error) && !is_last => error.to_string(),
             Err(Some(error)) => return Err(error),
         };
-        let left = until.saturating_duration_since(Instant::now());
-        if left < again::SHORTEST {
+        if let Some(asked) = last.take_if(|_| is_last) {
             render::complain(&format!("attempt {attempt}: {failed}; time is up"));
-            return match last {
-                Some(asked) => Ok(asked.concluded),
-                None => checker.check().await,
-            };
+            return Ok(asked.concluded);
         }
         let pause = again::pause(attempt, rand::random_range(0.0..1.0)).min(left);
         render::complain(&format!(

@@ -9,7 +9,7 @@ use onlyhere_cli::{
 };
 use onlyhere_proto::{CauseId, Outcome, Report, Scope};
 
-use crate::sample::{Seen, cause, fleet, report, vantage};
+use crate::sample::{Seen, cause, fleet, refused_alone, report};
 
 /// A report in `docs/examples/`.
 fn example(name: &str) -> Report {
@@ -79,15 +79,7 @@ fn all_well() {
 
 #[test]
 fn one_vantage_cannot_tell() {
-    let alone = vec![vantage(
-        "you",
-        None,
-        None,
-        None,
-        Seen::both(Outcome::Refused),
-    )];
-    let mut report = report("https://shop.example", alone, Scope::Inconclusive);
-    report.verdict.headline = "Refused here, and one vantage cannot tell whether only here".into();
+    let mut report = refused_alone();
     report.verdict.causes = vec![
         cause(CauseId::ServiceDown, 0.52, "The service is down"),
         cause(CauseId::IpBan, 0.21, "The site has banned your IP address"),

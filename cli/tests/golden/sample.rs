@@ -205,3 +205,12 @@ pub(crate) fn evidence(number: usize, says: &str) -> Evidence {
         vantages: Vec::new(),
     }
 }
+
+/// The caller alone, who is refused.
+pub(crate) fn refused_alone() -> Report {
+    let seen = Seen::both(Outcome::Refused);
+    let alone = vec![vantage("you", None, None, None, seen)];
+    let mut report = report("https://shop.example", alone, Scope::Inconclusive);
+    report.verdict.headline = "Refused here, and one vantage cannot tell whether only here".into();
+    report
+}

@@ -9,7 +9,7 @@ use onlyhere_proto::{
     Actor, Advisory, CauseId, CauseReport, History, Mechanism, Outcome, Report, Scope, Timestamp,
 };
 
-use crate::sample::{Seen, cause, evidence, fleet, report, vantage};
+use crate::sample::{Seen, cause, evidence, fleet, refused_alone, report};
 
 #[test]
 fn ok() {
@@ -247,15 +247,7 @@ fn target_address_v6() {
 
 #[test]
 fn inconclusive_alone() {
-    let alone = vec![vantage(
-        "you",
-        None,
-        None,
-        None,
-        Seen::both(Outcome::Refused),
-    )];
-    let mut report = report("https://shop.example", alone, Scope::Inconclusive);
-    report.verdict.headline = "Refused here, and one vantage cannot tell whether only here".into();
+    let mut report = refused_alone();
     report.verdict.mechanism = Mechanism::Refused;
     report.verdict.actor = Actor::Unknown;
     report.verdict.confidence = 0.52;

@@ -2,7 +2,10 @@
 //!
 //! No packet is sent. What a vantage would see is computed from a few rules per scenario; the driver keeps a queue of
 //! events ordered by time, so that stragglers, silence and delays play out as they would.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
+
+mod answer;
+mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,6 +18,10 @@ use onlyhere_proto::{
     SaidBy, Stage, Subject, Target, TcpFacts, Timestamp, TlsFacts, Vantage, VantageClass,
     VantageName, Verdict,
 };
+
+pub(crate) use run::Run;
+
+use answer::{Answer, certificate, icmp_outcome, micros};
 
 pub(crate) const WEB4: &str = "198.18.1.10";
 pub(crate) const WEB6: &str = "2001:db8:1::10";
@@ -107,23 +114,6 @@ pub(crate) struct World {
     pub(crate) proxies: Vec<String>,
     pub(crate) resolvers: Vec<IpAddr>,
     pub(crate) public_address: Option<IpAddr>,
-}
-
-/// How a run went.
-#[derive(Debug, Clone)]
-pub(crate) struct Run {
-    pub(crate) verdict: Verdict,
-    /// Milliseconds until it was concluded.
-    pub(crate) ms: f64,
-    /// Asks that were answered or under way.
-    pub(crate) asks: usize,
-    /// Times at which asks came out.
-    pub(crate) rounds: usize,
-    pub(crate) case: Case,
-    /// The verdict with the word on the target of those who were not waited for; none when all were.
-    pub(crate) had_all_been_heard: Option<Verdict>,
-    /// What was asked, with the time at which it came out.
-    pub(crate) log: Vec<String>,
 }
 
 fn vantage(
@@ -446,242 +436,5 @@ impl World {
         };
         answer.stage(now, trip, Stage::Http, outcome, attempt, None, Some(facts));
         now + trip
-    }
-
-    /// Runs an investigation in this world to its end.
-    pub(crate) fn run(&self) -> Run {
-        let case = self.case();
-        let mut investigation = Investigation::new(case.clone());
-        let mut queue: BTreeMap<(u64, u64), Event> = BTreeMap::new();
-        let mut next = 0u64;
-        let mut now = 0.0_f64;
-        // When each ask would reach its vantage; one that is still held back at the end was never sent.
-        let mut starts: Vec<(usize, f64)> = Vec::new();
-        let mut round = 0;
-        let mut log = Vec::new();
-        let mut before: Option<(Investigation, Event)> = None;
-        let link = |name: &str| Self::round_trip(name) / 2.0;
-        loop {
-            let out = investigation.poll_asks(Duration::from_secs_f64(now / 1_000.0));
-            round += usize::from(!out.is_empty());
-            for ask in out {
-                let start = now + ask.delay.as_secs_f64() * 1_000.0 + link(ask.vantage.as_str());
-                starts.push((round, start));
-                log.push(format!(
-                    "{now:.0} ms {} {} {} {:?} until {:.0}",
-                    ask.vantage,
-                    ask.request.purpose,
-                    ask.request.depth,
-                    ask.request.addresses,
-                    start
-                ));
-                let (observations, end) = self.answer(&ask, start);
-                let back = link(ask.vantage.as_str());
-                let deadline = start + ask.request.deadline.as_secs_f64() * 1_000.0;
-                for (at, observation) in observations {
-                    queue.insert(
-                        (micros(at + back), next),
-                        Event::Seen(Box::new(observation)),
-                    );
-                    next += 1;
-                }
-                let done = Event::Done(ask.vantage.clone(), ask.request.request);
-                queue.insert((micros(end.min(deadline) + back), next), done);
-                next += 1;
-            }
-            if investigation.is_concluded() {
-                break;
-            }
-            let wakes_at = investigation.wakes_at().map(|at| at.as_micros() as u64);
-            let first = queue.first_key_value().map(|((at, _), _)| *at);
-            if wakes_at.is_some_and(|wakes| first.is_none_or(|at| wakes <= at)) {
-                now = wakes_at.unwrap_or_default() as f64 / 1_000.0;
-                continue;
-            }
-            let Some(((at, _), event)) = queue.pop_first() else {
-                panic!("the investigation waits for nothing");
-            };
-            now = at as f64 / 1_000.0;
-            before = Some((investigation.clone(), event.clone()));
-            event.tell(&mut investigation);
-        }
-        Run {
-            had_all_been_heard: before.and_then(|(patient, last)| heard_out(patient, last, queue)),
-            verdict: investigation.verdict(),
-            ms: now,
-            asks: starts.iter().filter(|(_, at)| *at <= now).count(),
-            rounds: starts
-                .iter()
-                .filter(|(_, at)| *at <= now)
-                .map(|(round, _)| *round)
-                .collect::<BTreeSet<usize>>()
-                .len(),
-            case,
-            log,
-        }
-    }
-}
-
-/// The site's own, or somebody else's.
-fn certificate(own: bool) -> Certificate {
-    Certificate {
-        sha256: if own { "aa" } else { "bb" }.repeat(32),
-        subject: "CN=shop.example".into(),
-        names: vec!["shop.example".into()],
-        issuer: if own { "CN=Authority" } else { "CN=Shield" }.into(),
-        not_before: Timestamp(0),
-        not_after: Timestamp(4_000_000_000_000_000),
-    }
-}
-
-fn micros(ms: f64) -> u64 {
-    (ms * 1_000.0) as u64
-}
-
-fn icmp_outcome(kind: u8, code: u8) -> Outcome {
-    match (kind, code) {
-        (3, 3) | (1, 4) => Outcome::Refused,
-        (3, 9 | 10 | 13) | (1, 1) => Outcome::Denied,
-        _ => Outcome::Unreachable,
-    }
-}
-
-/// What would have been concluded if everybody's word on the target had come before the last event.
-fn heard_out(
-    mut patient: Investigation,
-    last: Event,
-    queue: BTreeMap<(u64, u64), Event>,
-) -> Option<Verdict> {
-    let late: Vec<Event> = queue
-        .into_values()
-        .filter(|e| matches!(e, Event::Seen(o) if o.purpose == Purpose::Target && o.stage != Stage::Icmp))
-        .collect();
-    if late.is_empty() {
-        return None;
-    }
-    for event in late {
-        event.tell(&mut patient);
-    }
-    last.tell(&mut patient);
-    patient.handle_out_of_time();
-    Some(patient.verdict())
-}
-
-impl Event {
-    fn tell(self, investigation: &mut Investigation) {
-        match self {
-            Self::Seen(observation) => {
-                investigation.handle_observation(*observation);
-            }
-            Self::Done(vantage, request) => investigation.handle_done(&vantage, request),
-        }
-    }
-}
-
-#[derive(Clone)]
-enum Event {
-    Seen(Box<Observation>),
-    Done(VantageName, u32),
-}
-
-struct Answer<'a> {
-    ask: &'a Ask,
-    at: f64,
-    all: Vec<(f64, Observation)>,
-}
-
-impl Answer<'_> {
-    fn base(&self, start: f64, took: f64, stage: Stage, outcome: Outcome) -> Observation {
-        let request = &self.ask.request;
-        let source: IpAddr = match self.ask.vantage.as_str() {
-            "you" => ip(CALLER),
-            "sibling" => ip("198.18.3.21"),
-            "fra" => ip("198.18.4.10"),
-            "ams" => ip("198.18.5.10"),
-            "nyc" => ip("198.18.6.10"),
-            "sgp" => ip("198.18.7.10"),
-            _ => ip("198.18.8.10"),
-        };
-        Observation {
-            check: request.check.clone(),
-            request: request.request,
-            sequence: self.all.len() as u32,
-            vantage: self.ask.vantage.clone(),
-            purpose: request.purpose,
-            stage,
-            host: request.target.host.to_string(),
-            source: Some(source),
-            address: None,
-            port: None,
-            family: None,
-            started_at: Timestamp(1_767_225_600_000_000 + micros(start) as i64),
-            elapsed_ms: Micros(micros(took)),
-            slot: request.slot,
-            outcome,
-            said_by: None,
-            detail: None,
-            facts: None,
-        }
-    }
-
-    fn dns(&mut self, took: f64, resolver: Option<IpAddr>, kind: ResolverKind, said: &Name) {
-        for record_type in [RecordType::A, RecordType::Aaaa] {
-            let answers: Vec<DnsAnswer> = match said {
-                Name::Is(list) => list
-                    .iter()
-                    .filter(|a| Family::of(**a) == record_type.family())
-                    .map(|a| DnsAnswer {
-                        address: *a,
-                        ttl_s: 60,
-                    })
-                    .collect(),
-                _ => Vec::new(),
-            };
-            let outcome = match said {
-                Name::Is(_) if answers.is_empty() => Outcome::NoAnswer,
-                Name::Is(_) => Outcome::Ok,
-                Name::Missing => Outcome::Nxdomain,
-                Name::Failed => Outcome::Servfail,
-                Name::Silent => Outcome::Timeout,
-            };
-            let facts = Facts::Dns(DnsFacts {
-                resolver,
-                kind,
-                record_type,
-                rcode: None,
-                answers,
-                cname_chain: Vec::new(),
-            });
-            let mut observation = self.base(self.at, took, Stage::Dns, outcome);
-            observation.family = Some(record_type.family());
-            observation.facts = Some(facts);
-            self.all.push((self.at + took, observation));
-        }
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "an observation has this many sides"
-    )]
-    fn stage(
-        &mut self,
-        start: f64,
-        took: f64,
-        stage: Stage,
-        outcome: Outcome,
-        attempt: Try<'_>,
-        said_by: Option<SaidBy>,
-        facts: Option<Facts>,
-    ) {
-        let mut observation = self.base(start, took, stage, outcome);
-        observation.address = Some(attempt.address);
-        observation.family = Some(Family::of(attempt.address));
-        observation.port = (attempt.port > 0).then_some(attempt.port);
-        observation.said_by = said_by;
-        observation.facts = facts;
-        if attempt.address.is_ipv6() {
-            observation.source = Some(ip("2001:db8:3:101::10")).filter(|_| attempt.by("you"));
-        }
-        self.all.push((start + took, observation));
     }
 }

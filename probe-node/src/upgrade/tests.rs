@@ -3,7 +3,7 @@
 use std::{os::unix::fs::PermissionsExt, thread};
 
 use super::*;
-use crate::standing::Standing;
+use crate::standing::{Standing, tests::attached};
 
 const OLD: &[u8] = b"#!/bin/sh\necho the old one\n";
 const NEW: &[u8] = include_bytes!("testdata/program");
@@ -12,16 +12,6 @@ const NEW: &[u8] = include_bytes!("testdata/program");
 struct Machine {
     dir: tempfile::TempDir,
     standing: Standing,
-}
-
-fn attached(process: u32) -> Attached {
-    Attached {
-        name: "fra1".parse().unwrap(),
-        coordinator: "c.example:7443".into(),
-        version: "0.1.0".into(),
-        process,
-        since: jiff::Timestamp::UNIX_EPOCH,
-    }
 }
 
 impl Machine {
