@@ -7,7 +7,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
 };
 
 use onlyhere_proto::{CheckId, Report, Target, Timestamp, Verdict};
@@ -46,7 +45,6 @@ impl Live {
             owner,
             target,
             started_at,
-            began: Instant::now(),
             progress: Mutex::default(),
             changed: watch::Sender::default(),
         });
@@ -96,7 +94,6 @@ pub(in crate::api) struct Running {
     pub(in crate::api) owner: String,
     pub(in crate::api) target: Target,
     pub(in crate::api) started_at: Timestamp,
-    began: Instant,
     progress: Mutex<Progress>,
     changed: watch::Sender<()>,
 }
@@ -144,10 +141,9 @@ impl Fresh {
 }
 
 impl Running {
-    /// Takes note of what is told; says how long the first verdict took, when this is it.
-    pub(in crate::api) fn note(&self, news: &News) -> Option<Duration> {
+    /// Takes note of what is told.
+    pub(in crate::api) fn note(&self, news: &News) {
         let mut progress = self.hold();
-        let mut first_verdict = None;
         match news {
             News::Observations(observations) => {
                 for observation in observations {
@@ -155,14 +151,12 @@ impl Running {
                 }
             }
             News::Provisional(verdict) => {
-                first_verdict = (progress.verdicts == 0).then(|| self.began.elapsed());
                 progress.verdict = Some(Arc::new((**verdict).clone()));
                 progress.verdicts += 1;
             }
         }
         drop(progress);
         self.changed.send_replace(());
-        first_verdict
     }
 
     /// The last provisional verdict, and the end if there is one.
