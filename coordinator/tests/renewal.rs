@@ -197,3 +197,17 @@ async fn probes_stay_through_every_step_of_a_new_ca() {
     }
     drop(newest);
 }
+
+/// A running coordinator follows within a second; whoever was to be kept out must not become somebody else meanwhile.
+#[tokio::test]
+async fn from_the_moment_a_ca_is_retired_it_renews_and_attaches_nobody() {
+    let coordinator = coordinator().await;
+    let old = enrolled(&coordinator, "old1").await;
+    let knows_old = [coordinator.authority().certificate().clone()];
+    identity::rotate(coordinator.data_dir()).unwrap().unwrap();
+    identity::retire(coordinator.data_dir()).unwrap().unwrap();
+    let renewed = probe::renew_trusting(&coordinator, &old, &knows_old).await;
+    assert!(renewed.is_err());
+    let attached = probe::attach_trusting(&coordinator, &old, &knows_old).await;
+    assert!(attached.is_err());
+}

@@ -50,20 +50,28 @@ impl LiveAuthority {
         Arc::clone(&current.tls)
     }
 
+    /// The CA as its file has it now, before [`refresh`](Self::refresh) has put it in force.
+    pub fn newest(&self) -> Result<Arc<Authority>, IdentityError> {
+        if self.is_in_force()? {
+            return Ok(self.authority());
+        }
+        Ok(Current::read(&self.dir)?.authority)
+    }
+
     /// Reads the CA again if its file was replaced; says whether it was. What cannot be used leaves the old one in force.
     pub fn refresh(&self) -> Result<bool, IdentityError> {
-        let known = self
-            .current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .stamp;
-        if stamp(&self.dir)? == known {
+        if self.is_in_force()? {
             return Ok(false);
         }
         // With it come new keys for resumption: no session of a CA that was retired goes on.
         let new = Current::read(&self.dir)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(true)
+    }
+
+    fn is_in_force(&self) -> Result<bool, IdentityError> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(stamp(&self.dir)? == current.stamp)
     }
 }
 
