@@ -375,10 +375,10 @@ fn written_out(text: &str, host: &Host) -> String {
     };
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let (name, port) = authority.split_at(authority.rfind(':').unwrap_or(authority.len()));
-    // An address holds no such character, and its colons are none of a port.
-    let host = match host {
-        Host::Name(host) if name.contains(limits::steers) => format!("{host}{port}"),
-        _ => authority.to_owned(),
+    // An address in brackets, whose colons are none of a port, holds no such character.
+    let host = match name.contains(limits::steers) {
+        true => format!("{host}{port}"),
+        false => authority.to_owned(),
     };
     let mut out = scheme + &host;
     for c in tail.chars() {

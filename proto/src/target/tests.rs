@@ -152,6 +152,8 @@ fn what_hides_in_a_target_is_written_out() {
             "https://shop.example/a%D8%9Cb?c=%E2%80%8B",
         ),
         ("sh\u{ad}op.example:22", "shop.example:22"),
+        ("https://22\u{200b}", "https://0.0.0.22"),
+        ("192.0.2\u{2060}.1:22", "192.0.2.1:22"),
         ("نامه\u{200c}ای.example/ä", "xn--mgba3gch31f060k.example/ä"),
         ("[2001:db8::1]/\u{feff}", "[2001:db8::1]/%EF%BB%BF"),
     ] {
@@ -162,6 +164,16 @@ fn what_hides_in_a_target_is_written_out() {
 }
 
 proptest! {
+    #[test]
+    fn what_hides_anywhere_is_written_out(
+        text in "(https?://|tcp://|dns://)?\\[?([0-9a-fx.:\\-]|\\p{Cf}){1,12}\\]?(:[0-9]{1,3})?(/(a|\\p{Cf}){0,4})?"
+    ) {
+        if let Ok(target) = Target::parse(&text) {
+            prop_assert!(!target.input.contains(limits::steers));
+            prop_assert_eq!(Target::parse(&target.input), Ok(target));
+        }
+    }
+
     #[test]
     fn no_text_panics_and_what_is_read_is_read_again_the_same(text in "(\\PC|\\p{Cf}){0,80}") {
         if let Ok(target) = Target::parse(&text) {
