@@ -5,16 +5,19 @@ use std::{
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use sqlx::{
-    ConnectOptions, Connection, SqliteConnection,
+    ConnectOptions, Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{BUSY, READERS, Sqlite, StoreError, error::Explain};
 use crate::data_file::{DataError, open_lock};
 
+/// Between two attempts to open.
+const AGAIN: Duration = Duration::from_millis(20);
 /// In the file's header: a database of ours. "OnHr".
 pub(super) const APPLICATION: i64 = 0x4f6e_4872;
 /// Schemas in their order; `PRAGMA user_version` says how many of them a file has.
@@ -35,27 +38,21 @@ pub(super) fn in_use(path: &Path) -> Result<File, StoreError> {
     }
 }
 
+/// Opens it, and makes it where there is none.
+///
+/// SQLite waits for others everywhere but where the kind of the journal is changed: of two that open a new file at the same
+/// moment one is told at once that it is locked. So that is tried again here, for as long as SQLite would have waited.
 pub(super) async fn open(path: &Path, in_use: Option<File>) -> Result<Sqlite, StoreError> {
     create_private(path)?;
-    // Looked at before anything of it is changed, the kind of its journal included.
-    let mut connection = plain(path).connect().await.explain(path)?;
-    let mut looking = connection.begin().await.explain(path)?;
-    let has = version(&mut looking, path).await?;
-    looking.rollback().await.explain(path)?;
-    connection.close().await.explain(path)?;
-    let options = plain(path).journal_mode(SqliteJournalMode::Wal);
-    // One writer, and not for each statement a look whether the connection still lives: it is a file.
-    let pool = |most| {
-        SqlitePoolOptions::new()
-            .max_connections(most)
-            .acquire_timeout(BUSY * 2)
-            .test_before_acquire(false)
+    let until = Instant::now() + BUSY;
+    let (writer, options) = loop {
+        match writer(path).await {
+            Err(StoreError::Locked { .. }) if Instant::now() < until => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            opened => break opened?,
+        }
     };
-    let writer = pool(1).connect_with(options.clone()).await.explain(path)?;
-    if has < VERSION {
-        let mut connection = writer.acquire().await.explain(path)?;
-        migrate(&mut connection, path).await?;
-    }
     let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
     Ok(Sqlite {
         writer,
@@ -63,6 +60,31 @@ pub(super) async fn open(path: &Path, in_use: Option<File>) -> Result<Sqlite, St
         path: path.to_owned(),
         _in_use: in_use,
     })
+}
+
+/// One writer, and not for each statement a look whether the connection still lives: it is a file.
+fn pool(most: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(BUSY * 2)
+        .test_before_acquire(false)
+}
+
+/// The one connection that writes, to a file of the present schema.
+async fn writer(path: &Path) -> Result<(SqlitePool, SqliteConnectOptions), StoreError> {
+    // Looked at before anything of it is changed, the kind of its journal included.
+    let mut connection = plain(path).connect().await.explain(path)?;
+    let mut looking = connection.begin().await.explain(path)?;
+    let has = version(&mut looking, path).await?;
+    looking.rollback().await.explain(path)?;
+    connection.close().await.explain(path)?;
+    let options = plain(path).journal_mode(SqliteJournalMode::Wal);
+    let writer = pool(1).connect_with(options.clone()).await.explain(path)?;
+    if has < VERSION {
+        let mut connection = writer.acquire().await.explain(path)?;
+        migrate(&mut connection, path).await?;
+    }
+    Ok((writer, options))
 }
 
 /// The file whose lock says that the database is in use.

@@ -374,3 +374,20 @@ async fn what_earlier_versions_kept_is_taken_over_once() {
     assert!(says.contains("tokens.json does not hold"), "{says}");
     assert!(aside("tokens.json"));
 }
+
+/// `serve` and a first `token create` are often started at the same moment: whoever is second waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_open_a_new_database_at_once() {
+    for _ in 0..40 {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("coordinator.db");
+        let open = || {
+            let file = file.clone();
+            tokio::spawn(async move { super::open::open(&file, None).await.map(|_| ()) })
+        };
+        let all: Vec<_> = (0..6).map(|_| open()).collect();
+        for opened in all {
+            opened.await.unwrap().unwrap();
+        }
+    }
+}
