@@ -116,8 +116,11 @@ impl Attachment {
             failures += 1;
             tracing::warn!(coordinator = self.identity().coordinator, why = %ended,
                 wait_ms = wait.as_millis() as u64, "not attached");
+            // With its certificate over a further attempt is in vain, and its owner should know.
+            let expiry = self.identity().validity().map(|validity| validity.until);
             tokio::select! {
                 () = time::sleep(wait) => {}
+                () = wait_until(expiry.unwrap_or_default()), if expiry.is_some() => {}
                 () = stop.cancelled() => return Ok(()),
             }
         }
